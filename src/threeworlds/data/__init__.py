@@ -1,0 +1,1 @@
+"""Clips on disk, splits, ingest and sampling. Moves bytes; knows no model and no loss."""

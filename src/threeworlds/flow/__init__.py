@@ -1,0 +1,1 @@
+"""Probability paths and solvers: the mathematics of flow matching. No networks here."""

@@ -1,0 +1,1 @@
+"""Planners: functions that know a cost, never a model class."""

@@ -1,0 +1,1 @@
+"""result.json -> Markdown and one self-contained HTML page. Measures nothing."""

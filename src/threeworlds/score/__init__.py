@@ -1,0 +1,1 @@
+"""One question a file: frames and states in, rows with intervals out."""

@@ -1,0 +1,1 @@
+"""The loop, the budget ledger, checkpoints. Knows stages, never a route."""

@@ -1,0 +1,1 @@
+"""Worlds with known state, one a file, each a Gymnasium environment. No models, no files on disk."""
