@@ -1,0 +1,145 @@
+"""Intervals: how sure a number is. An item is what was drawn independently: an episode, never one of its frames.
+
+Bootstrap: Efron (1987), "Better bootstrap confidence intervals" (BCa). Success rates: Wilson (1927), the score interval.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+MAX_RESAMPLED_VALUES = 1_000_000  # held in memory at once: 8 MB of indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A number and its confidence interval. ``low`` and ``high`` are NaN where fewer than two items are left."""
+
+    value: float
+    low: float
+    high: float
+    n: int  # items used
+    dropped: int = 0  # items left out because they were NaN
+
+
+def mean_interval(values: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Interval:
+    """Mean of ``values`` [n], one per independent item, with its bootstrap interval. NaN items are dropped.
+
+    Raises ValueError where ``values`` is not one-dimensional.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"values: one number per item, so shape [n], got shape {list(array.shape)}")
+    kept = array[~np.isnan(array)]
+
+    def mean_of(index: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        return kept[index].mean(axis=axis)
+
+    value = float(kept.mean()) if len(kept) else nan
+    low, high = _bootstrap(mean_of, value, len(kept), seed=seed, level=level, resamples=resamples, vectorized=True)
+    return Interval(value=value, low=low, high=high, n=len(kept), dropped=len(array) - len(kept))
+
+
+def paired_difference(
+    first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000
+) -> Interval:
+    """Mean of ``first - second`` [n], item by item. An item that is NaN in either is dropped.
+
+    Raises ValueError where the two do not hold the same number of items.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"paired items must be the same items: got shapes {list(a.shape)} and {list(b.shape)}")
+    return mean_interval(a - b, seed=seed, level=level, resamples=resamples)
+
+
+def interval_of(
+    statistic: Callable[..., float], *arrays: ArrayLike, seed: int = 0, level: float = 0.95, resamples: int = 2000
+) -> Interval:
+    """``statistic(*arrays)`` (a correlation, R2, mutual information) with its bootstrap interval.
+
+    Each array is [n, ...], one row per item; rows are resampled jointly. An item that is wholly NaN in one of the
+    arrays is dropped; single NaN values inside an item are left to ``statistic``.
+    Raises ValueError where the arrays do not hold the same number of items.
+    """
+    data = [np.asarray(array) for array in arrays]
+    lengths = [len(array) for array in data]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"interval_of: every array must hold the same n items, got lengths {lengths}")
+    keep = ~np.any([_wholly_nan(array) for array in data], axis=0)
+    data = [array[keep] for array in data]
+    n = int(keep.sum())
+
+    def statistic_of(index: NDArray[np.int64]) -> float:
+        return float(statistic(*(array[index] for array in data)))
+
+    value = statistic_of(np.arange(n)) if n else nan
+    low, high = _bootstrap(statistic_of, value, n, seed=seed, level=level, resamples=resamples, vectorized=False)
+    return Interval(value=value, low=low, high=high, n=n, dropped=lengths[0] - n)
+
+
+def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
+    """Success rate in [0, 1] with Wilson's score interval. Raises ValueError unless 0 <= successes <= n."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"wilson: successes must lie in [0, n], got {successes} of {n}")
+    if n == 0:
+        return Interval(value=nan, low=nan, high=nan, n=0)
+    interval = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="wilson")
+    return Interval(value=successes / n, low=float(interval.low), high=float(interval.high), n=int(n))
+
+
+def separable(
+    difference: Interval, direction: Literal["higher", "lower"]
+) -> Literal["first better", "second better", "not separable"]:
+    """Who wins, given first - second and which direction is good. An interval that holds zero decides nothing."""
+    if direction not in ("higher", "lower"):
+        raise ValueError(f"direction: 'higher' or 'lower', got {direction!r}")
+    if not (difference.low > 0 or difference.high < 0):  # also where the bounds are NaN
+        return "not separable"
+    return "first better" if (difference.low > 0) == (direction == "higher") else "second better"
+
+
+def _wholly_nan(array: NDArray[Any]) -> NDArray[np.bool_]:
+    if not np.issubdtype(array.dtype, np.floating):
+        return np.zeros(len(array), dtype=bool)
+    return np.isnan(array).all(axis=tuple(range(1, array.ndim)))
+
+
+def _bootstrap(
+    statistic_of: Callable[..., Any],
+    value: float,
+    n: int,
+    *,
+    seed: int,
+    level: float,
+    resamples: int,
+    vectorized: bool,
+) -> tuple[float, float]:
+    """BCa bounds of a statistic of item indices; where BCa does not exist, percentiles that hold the estimate."""
+    if n < 2 or not isfinite(value):
+        return nan, nan
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # degenerate resamples (all items equal) are dealt with below
+        result = stats.bootstrap(
+            (np.arange(n),),
+            statistic_of,
+            n_resamples=resamples,
+            batch=max(1, MAX_RESAMPLED_VALUES // n),
+            vectorized=vectorized,
+            confidence_level=level,
+            rng=np.random.default_rng(seed),
+        )
+    low, high = result.confidence_interval
+    if isfinite(low) and isfinite(high):
+        return float(low), float(high)
+    tail = (1 - level) / 2
+    drawn = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
+    low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (nan, nan)
+    return float(min(low, value)), float(max(high, value))
