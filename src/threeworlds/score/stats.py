@@ -1,6 +1,6 @@
 """Intervals: how sure a number is. An item is what was drawn independently: an episode, never one of its frames.
 
-Bootstrap: Efron (1987), "Better bootstrap confidence intervals" (BCa). Success rates: Wilson (1927), the score interval.
+Bootstrap: Efron (1987), "Better bootstrap confidence intervals" (BCa). Success rates: Wilson (1927), score interval.
 """
 
 from __future__ import annotations

@@ -1,0 +1,163 @@
+"""Intervals against published numbers, closed forms, scipy, and their promised coverage."""
+
+from math import isnan, nan, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from threeworlds.score.stats import Interval, interval_of, mean_interval, paired_difference, separable, wilson
+
+
+def correlation(a, b):
+    return np.corrcoef(a, b)[0, 1]
+
+
+# ------------------------------------------------------------------------------------------- Wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (48, 50, 0.865, 0.989),
+        (81, 263, 0.2553, 0.3662),  # Newcombe (1998), Table I, method 3
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_the_published_intervals(successes, n, low, high):
+    interval = wilson(successes, n)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-4)
+    assert interval.value == successes / n
+
+
+@given(n=st.integers(1, 500), part=st.floats(0, 1))
+def test_wilson_bounds_solve_the_score_equation(n, part):
+    k, z = round(part * n), stats.norm.ppf(0.975)
+    interval = wilson(k, n)
+    for bound in (interval.low, interval.high):
+        assert abs(interval.value - bound) == pytest.approx(z * sqrt(max(0.0, bound * (1 - bound) / n)), abs=1e-7)
+
+
+def test_wilson_of_nothing_knows_nothing_and_refuses_the_impossible():
+    assert isnan(wilson(0, 0).value)
+    with pytest.raises(ValueError, match=r"\[0, n\], got 4 of 3"):
+        wilson(4, 3)
+
+
+# ---------------------------------------------------------------------------------------- bootstrap
+
+
+def test_mean_interval_is_scipys_bca():
+    values = np.random.default_rng(0).exponential(size=40)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=2000, confidence_level=0.9, rng=np.random.default_rng(3)
+    ).confidence_interval
+    interval = mean_interval(values, seed=3, level=0.9)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected))
+    assert interval.value == pytest.approx(values.mean())
+
+
+def test_joint_interval_is_scipys_paired_bca():
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=50)
+    b = a + rng.normal(size=50)
+    expected = stats.bootstrap(
+        (a, b), correlation, n_resamples=500, paired=True, vectorized=False, rng=np.random.default_rng(0)
+    ).confidence_interval
+    interval = interval_of(correlation, a, b, resamples=500)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected))
+
+
+def test_mean_by_index_equals_mean_by_values():
+    values = np.random.default_rng(2).normal(size=60)
+    fast, slow = mean_interval(values, resamples=300), interval_of(np.mean, values, resamples=300)
+    assert (slow.low, slow.high) == pytest.approx((fast.low, fast.high))
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential"])
+def test_intervals_cover_the_true_mean_as_often_as_they_say(draw):
+    rng = np.random.default_rng(4)
+    true = 0.0 if draw == "normal" else 1.0
+    intervals = [mean_interval(getattr(rng, draw)(size=60), resamples=400) for _ in range(400)]
+    covered = np.mean([i.low <= true <= i.high for i in intervals])
+    assert 0.90 <= covered <= 0.98  # 0.95, less what 60 skewed items cost, and 400 draws' own scatter
+
+
+def test_the_seed_decides():
+    values = np.random.default_rng(5).normal(size=30)
+    assert mean_interval(values, seed=7) == mean_interval(values, seed=7)
+    assert mean_interval(values, seed=7) != mean_interval(values, seed=8)
+
+
+def test_nan_items_are_dropped_and_counted():
+    clean, holed = mean_interval([1.0, 2.0, 4.0]), mean_interval([1.0, nan, 2.0, 4.0, nan])
+    assert (holed.n, holed.dropped) == (3, 2)
+    assert (holed.value, holed.low, holed.high) == (clean.value, clean.low, clean.high)
+
+
+def test_joint_items_are_dropped_where_one_array_is_wholly_nan():
+    a = np.array([[1.0, nan], [nan, nan], [2.0, 3.0]])
+    interval = interval_of(lambda a, b: np.nanmean(a) + b.sum(), a, np.array([1, 2, 3]), resamples=50)
+    assert (interval.value, interval.n, interval.dropped) == (6.0, 2, 1)
+
+
+def test_equal_items_have_a_point_as_interval():
+    interval = mean_interval([0.5] * 9)
+    assert (interval.low, interval.value, interval.high) == (0.5, 0.5, 0.5)
+
+
+def test_an_estimate_at_the_edge_of_its_resamples_lies_in_its_interval():
+    interval = interval_of(np.max, np.arange(10.0), resamples=200)
+    assert interval.low < interval.value == interval.high == 9.0
+
+
+@pytest.mark.parametrize("values", [[], [nan], [1.0]])
+def test_too_few_items_have_no_bounds(values):
+    interval = mean_interval(values)
+    assert isnan(interval.low)
+    assert isnan(interval.high)
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"got shape \[2, 2\]"):
+        mean_interval(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"\[3\] and \[2\]"):
+        paired_difference([1, 2, 3], [1, 2])
+    with pytest.raises(ValueError, match=r"lengths \[3, 2\]"):
+        interval_of(correlation, [1, 2, 3], [1, 2])
+
+
+# --------------------------------------------------------------------------------------- differences
+
+
+def test_pairing_sees_what_two_separate_intervals_cannot():
+    rng = np.random.default_rng(6)
+    hard = rng.normal(0, 10, size=40)
+    a, b = hard + 1 + rng.normal(0, 0.3, size=40), hard
+    assert mean_interval(a).low < mean_interval(b).high
+    assert separable(paired_difference(a, b), "higher") == "first better"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction", "verdict"),
+    [
+        (0.1, 0.3, "higher", "first better"),
+        (0.1, 0.3, "lower", "second better"),
+        (-0.3, -0.1, "higher", "second better"),
+        (-0.3, -0.1, "lower", "first better"),
+        (-0.1, 0.1, "higher", "not separable"),
+        (0.0, 0.1, "higher", "not separable"),
+        (nan, nan, "lower", "not separable"),
+    ],
+)
+def test_separable(low, high, direction, verdict):
+    assert separable(Interval(value=0.0, low=low, high=high, n=9), direction) == verdict
+
+
+def test_direction_is_one_of_two():
+    with pytest.raises(ValueError, match="'up'"):
+        separable(mean_interval([1.0, 2.0]), "up")
