@@ -23,7 +23,7 @@ def result():
         schema="threeworlds.result/1",
         command="threeworlds compare",
         version="0.1.0",
-        machine={"cores": 2},
+        machine={"cores": 2, "cpu": "EPYC"},
         data={"episodes": 100, "quarantine": [{"file": "a.mp4", "cause": "empty"}]},
         ledger={"sora": {"total": {"flops": 1e13, "supervision": ["video"]}}},
         routes={"sora": {"story": {"use": "make a clip"}}},
@@ -122,7 +122,13 @@ def test_what_is_wrong_is_named(written, change, message):
     assert str(written) in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": NaN}', "[]", "\udcff"])
+def test_only_strict_json_is_read(written):
+    written.write_text(written.read_text().replace('"cores": 2', '"cores": NaN'))
+    with pytest.raises(ResultError, match="NaN is not strict JSON"):
+        read_result(written)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\udcff"])
 def test_a_file_that_is_no_result_is_named(tmp_path, text):
     path = tmp_path / "r.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -111,8 +111,9 @@ def test_equal_items_have_a_point_as_interval():
 
 
 def test_an_estimate_at_the_edge_of_its_resamples_lies_in_its_interval():
-    interval = interval_of(np.max, np.arange(10.0), resamples=200)
-    assert interval.low < interval.value == interval.high == 9.0
+    # A resample repeats items, so it nearly never holds ten distinct ones: every resample lies below the estimate.
+    interval = interval_of(lambda x: len(np.unique(x)), np.arange(10.0), resamples=200)
+    assert interval.low < interval.value == interval.high == 10
 
 
 @pytest.mark.parametrize("values", [[], [nan], [1.0]])
