@@ -1,1 +1,7 @@
 """Clips on disk, splits, ingest and sampling. Moves bytes; knows no model and no loss."""
+
+from threeworlds.data.clips import DataError
+from threeworlds.data.store import ClipStore, ClipWriter
+from threeworlds.data.windows import Windows
+
+__all__ = ["ClipStore", "ClipWriter", "DataError", "Windows"]

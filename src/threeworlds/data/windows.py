@@ -1,0 +1,213 @@
+"""Windows of clips, as a trainable sees them.
+
+The batch of a step is a function of (seed, step) alone, so the position in the data is the step number: saved and
+resumed as one integer. Legend: b batch, t frames, c channels, h height, w width, a action size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from threeworlds.data.clips import DataError
+from threeworlds.data.store import ClipStore
+from threeworlds.types import EMPTY, Batch, Caption
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COLUMNS = ("video", "action", "state", "caption")
+
+
+class Windows:
+    """Batches of equally long windows from one split of a store.
+
+    An epoch visits every episode once per non-overlapping window that fits into it, in shuffled order; the starts are
+    drawn anew each epoch, one in each equal part of the episode. Windows never cross an episode's end; episodes
+    shorter than a window are left out and counted in ``skipped_episodes``.
+
+    With ``stride`` k a window takes every k-th frame. A continuous action is then the mean of the k actions between
+    two taken frames; discrete actions have no mean, and are refused.
+
+    Args:
+        store: the clips.
+        split: "train", "val" or "test".
+        frames: frames t of a window.
+        stride: take every stride-th frame.
+        batch_size: windows b of a batch.
+        seed: of the order and the starts.
+        columns: of "video", "action", "state", "caption", and names in ``cached``.
+        cached: arrays [store.total_frames, ...] made once per frame; batches bring their windows.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        *,
+        split: str = "train",
+        frames: int,
+        stride: int = 1,
+        batch_size: int,
+        seed: int = 0,
+        columns: Sequence[str] = ("video",),
+        cached: Mapping[str, np.ndarray] = EMPTY,
+    ) -> None:
+        _check_numbers(frames=frames, stride=stride, batch_size=batch_size)
+        _check_columns(store, columns, cached, stride)
+        self.store = store
+        self.split = split
+        self.frames = frames
+        self.stride = stride
+        self.batch_size = batch_size
+        self.seed = seed
+        self.columns = tuple(columns)
+        self.cached = cached
+        candidates = store.split(split)
+        self._episodes = candidates[store.lengths[candidates] >= self.span]
+        self.skipped_episodes = len(candidates) - len(self._episodes)
+        if not len(self._episodes):
+            longest = max(store.lengths[candidates], default=0)
+            raise DataError(
+                f"split {split!r}: none of {len(candidates)} episodes has the {self.span} frames of a window "
+                f"({frames} frames, stride {stride}); the longest has {longest}"
+            )
+        parts = store.lengths[self._episodes] // self.span
+        self._slot = np.repeat(np.arange(len(parts)), parts)  # windows of an epoch -> position in _episodes
+        self._part = np.arange(len(self._slot)) - np.repeat(np.cumsum(parts) - parts, parts)
+        self._parts = parts
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+
+    @property
+    def span(self) -> int:
+        """Stored frames that a window covers."""
+        return (self.frames - 1) * self.stride + 1
+
+    @property
+    def unique_episodes(self) -> int:
+        """Distinct episodes that the windows come from."""
+        return len(self._episodes)
+
+    @property
+    def epoch_windows(self) -> int:
+        """Windows of one epoch."""
+        return len(self._slot)
+
+    def index(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(episode numbers [b], first frames [b]) of the batch of a step: a pure function of (seed, step)."""
+        if step < 0:
+            raise DataError(f"step {step} given; it must be 0 or more")
+        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, places = np.divmod(numbers, self.epoch_windows)
+        drawn = [self._epoch(int(epoch)) for epoch in epochs]
+        pairs = [(episodes[place], starts[place]) for (episodes, starts), place in zip(drawn, places, strict=True)]
+        episodes, starts = np.array(pairs, np.int64).T
+        return episodes, starts
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a training step. Its tensors are its own: nothing overwrites them later."""
+        return self.read(*self.index(step))
+
+    def fixed_index(self, items: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """(episodes, first frames) for evaluation: one window an episode, at most ``items``, all distinct.
+
+        Fewer items with the same seed are the first of more items.
+        """
+        _check_numbers(items=items)
+        rng = np.random.default_rng([seed, 1])
+        episodes = rng.permutation(self._episodes)
+        starts = rng.random(len(episodes)) * (self.store.lengths[episodes] - self.span + 1)
+        return episodes[:items], starts.astype(np.int64)[:items]
+
+    def fixed(self, items: int, seed: int) -> Batch:
+        """The windows of :meth:`fixed_index` as one batch."""
+        return self.read(*self.fixed_index(items, seed))
+
+    def read(self, episodes: np.ndarray, starts: np.ndarray) -> Batch:
+        """The windows at the given places, as a batch of that size."""
+        import torch
+
+        first = self.store.offsets[episodes] + starts
+        taken = first[:, None] + np.arange(self.frames) * self.stride  # global frame numbers [b, t]
+        return Batch(
+            video=self._video(episodes, starts) if "video" in self.columns else None,
+            action=self._action(first) if "action" in self.columns else None,
+            state=_tensor(self.store.state, taken) if "state" in self.columns else None,
+            caption=self._captions(episodes, starts) if "caption" in self.columns else None,
+            cached={name: torch.from_numpy(np.ascontiguousarray(array[taken])) for name, array in self.cached.items()},
+        )
+
+    def _draw_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([self.seed, 0, epoch])
+        room = self.store.lengths[self._episodes] - self.span + 1
+        starts = (self._part + rng.random(len(self._slot))) / self._parts[self._slot] * room[self._slot]
+        order = rng.permutation(len(self._slot))
+        return self._episodes[self._slot[order]], starts.astype(np.int64)[order]
+
+    def _video(self, episodes: np.ndarray, starts: np.ndarray) -> Tensor:
+        """float32 [b, t, c, h, w] in [-1, 1]: one gather of bytes, one conversion."""
+        import torch
+
+        spec = self.store.spec
+        pixels = np.empty((len(episodes), self.frames, spec.height, spec.width, 3), np.uint8)
+        for row, episode, start in zip(pixels, episodes.tolist(), starts.tolist(), strict=True):
+            row[:] = self.store.video(episode, start, start + self.span)[:: self.stride]
+        video = torch.empty(len(episodes), self.frames, 3, spec.height, spec.width)
+        video.copy_(torch.from_numpy(pixels).permute(0, 1, 4, 2, 3))
+        return video.mul_(2 / 255).sub_(1)
+
+    def _action(self, first: np.ndarray) -> Tensor:
+        """[b, t - 1] or [b, t - 1, a]: the mean of the stride actions between two taken frames."""
+        steps = first[:, None] + np.arange((self.frames - 1) * self.stride)
+        action = _tensor(self.store.action, steps)
+        if self.stride > 1:
+            action = action.unflatten(1, (self.frames - 1, self.stride)).mean(dim=2)
+        return action
+
+    def _captions(self, episodes: np.ndarray, starts: np.ndarray) -> tuple[str, ...]:
+        captions = self.store.captions
+        return tuple(
+            window_caption(captions[episode], start, start + self.span)
+            for episode, start in zip(episodes.tolist(), starts.tolist(), strict=True)
+        )
+
+
+def window_caption(captions: Sequence[Caption], start: int, stop: int) -> str:
+    """The text that covers most of the frames start <= t < stop, and at least half of them; else "".
+
+    Among equals the caption nearest in length to the window, then the first.
+    """
+    overlap = [min(c.stop, stop) - max(c.start, start) for c in captions]
+    best = max(
+        range(len(captions)), key=lambda i: (overlap[i], -(captions[i].stop - captions[i].start), -i), default=None
+    )
+    return captions[best].text if best is not None and 2 * overlap[best] >= stop - start else ""
+
+
+def _tensor(array: np.ndarray | None, taken: np.ndarray) -> Any:
+    import torch
+
+    assert array is not None, "columns were checked against the spec"
+    return torch.from_numpy(array[taken])
+
+
+def _check_numbers(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise DataError(f"{name} {number} given; it must be at least 1")
+
+
+def _check_columns(store: ClipStore, columns: Sequence[str], cached: Mapping[str, Any], stride: int) -> None:
+    spec = store.spec
+    present = {"video", *(["action"] * (spec.action.kind != "none")), *(["state"] * bool(spec.state_names))}
+    present |= {"caption"} if spec.captioned else set()
+    for name in columns:
+        if name not in present | set(cached):
+            raise DataError(f"column {name!r} asked for; these clips have: {', '.join(sorted(present | set(cached)))}")
+    if "action" in columns and spec.action.kind == "discrete" and stride > 1:
+        raise DataError(f"stride {stride} with discrete actions: they have no mean; use stride 1, or leave them out")
+    for name, array in cached.items():
+        if name in COLUMNS or len(array) != store.total_frames:
+            raise DataError(f"cached {name!r}: {len(array)} rows for {store.total_frames} frames")
