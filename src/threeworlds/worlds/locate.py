@@ -1,0 +1,45 @@
+"""Where the coloured bodies are, measured from pixels alone: soft centroids.
+
+A pixel on the rim of a body is a mixture of the body's colour and the background, so it lies on the line between the
+two: its direction from the background names the colour, its length is the covered part. A dead zone keeps a faint
+residual background, as models leave it, from pulling the centroid to the middle of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+DEAD_ZONE = 0.25  # covered part below which a pixel counts as background
+LEAST_COSINE = 0.75  # similarity of direction below which a pixel has none of the colours
+LEAST_MASS = 0.003  # of the frame's area: less is "not there"
+
+
+def body_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Covered part of each pixel for each colour: frames uint8 [n, h, w, 3] -> float32 [n, k, h, w] in [0, 1]."""
+    names = list(colours)
+    axes = np.stack([colours[name] - background for name in names]).astype(np.float32)  # [k, 3]
+    length = np.linalg.norm(axes, axis=1)
+    offset = frames.astype(np.float32) - background.astype(np.float32)
+    along = np.einsum("nhwc,kc->nkhw", offset, axes / length[:, None])
+    cosine = along / np.maximum(np.linalg.norm(offset, axis=-1), 1e-6)[:, None]
+    nearest = cosine >= np.maximum(cosine.max(axis=1, keepdims=True), LEAST_COSINE)
+    part = along / length[None, :, None, None]
+    return np.where(nearest, np.clip((part - DEAD_ZONE) / (1 - DEAD_ZONE), 0, 1), 0).astype(np.float32)
+
+
+def masses_of(weights: np.ndarray) -> np.ndarray:
+    """Area of each body as a part of the frame's area: [n, k, h, w] -> [n, k]."""
+    return weights.mean(axis=(2, 3))
+
+
+def centroids(weights: np.ndarray) -> np.ndarray:
+    """Soft centroids (x, y) in box units, y up: [n, k, h, w] -> [n, k, 2]; NaN where there is too little mass."""
+    h, w = weights.shape[2:]
+    mass = weights.sum(axis=(2, 3))
+    x = weights.sum(axis=2) @ ((np.arange(w) + 0.5) / w)
+    y = weights.sum(axis=3) @ (1 - (np.arange(h) + 0.5) / h)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = np.stack([x, y], axis=-1) / mass[..., None]
+    return np.where((mass >= LEAST_MASS * h * w)[..., None], centre, np.nan)
