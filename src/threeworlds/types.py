@@ -10,15 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
-
 
 # ---------------------------------------------------------------------------------------------- clips
 
@@ -76,7 +72,7 @@ class Batch:
     action: Tensor | None = None  # int64 [b, t - 1] or float32 [b, t - 1, a]
     state: Tensor | None = None  # float32 [b, t, s], NaN where a variable does not apply
     caption: tuple[str, ...] | None = None  # b texts; "" where a window has none
-    cached: Mapping[str, Tensor] = EMPTY  # per-frame arrays [b, t, ...] made once by an earlier, frozen stage
+    cached: Mapping[str, Tensor] = field(default_factory=dict)  # per-frame arrays [b, t, ...] made once by an earlier, frozen stage
 
 
 # -------------------------------------------------------------------------------------------- requests
@@ -216,7 +212,7 @@ class Route:
     build: Callable[[Any, ClipSpec], nn.Module]  # (config, spec) -> untrained model
     stages: Callable[[nn.Module], list[Stage]]  # in training order
     learns_from: str  # supervision, in words: "video, captions"
-    story: Mapping[str, str] = EMPTY  # the cells of the summary table that no run can measure
+    story: Mapping[str, str] = field(default_factory=dict)  # the cells of the summary table that no run can measure
 
 
 # ---------------------------------------------------------------------------------------- results
