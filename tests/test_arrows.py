@@ -112,8 +112,8 @@ def test_a_planted_violation_is_caught(tmp_path: Path, path: str) -> None:
 
 
 ALLOWED = {
-    "nn/spacetime.py": "from threeworlds.types import Batch\nfrom threeworlds.nn.attention import attend\nfrom . import conv",
-    "routes/sora/model.py": "from threeworlds.nn import conv\nfrom .objective import loss\nfrom threeworlds import flow",
+    "nn/spacetime.py": "from threeworlds.types import Row\nfrom threeworlds.nn.conv import Conv\nfrom . import text",
+    "routes/sora/model.py": "from threeworlds.nn import conv\nfrom .loss import loss\nfrom threeworlds import flow",
     "train/checkpoint.py": "from threeworlds import __version__\nfrom threeworlds.routes import get_route",
     "cli/__init__.py": "from .main import run\nfrom threeworlds.report import write_report",
 }

@@ -1,0 +1,102 @@
+"""``threeworlds``: the commands as one parser, and what an error looks like to the person who typed.
+
+Every command is a frozen dataclass whose fields are its flags and whose ``run`` does the work. Heavy imports stand
+inside ``run``, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Annotated, Protocol
+
+import tyro
+from rich.markup import escape
+from tyro.conf import subcommand
+
+from threeworlds import __version__
+from threeworlds.cli.compare import Compare
+from threeworlds.cli.console import errors, output
+from threeworlds.cli.data import DataGenerate, DataInfo, DataIngest, DataVerify
+from threeworlds.cli.imagine import Imagine
+from threeworlds.cli.info import Info
+from threeworlds.cli.report import Report
+from threeworlds.cli.score import Score
+from threeworlds.cli.train import Train
+from threeworlds.cli.worlds import Worlds
+
+DESCRIPTION = """Train, play, plan with, score and compare the three routes to a world model: sora, genie, jepa.
+
+`threeworlds compare --out runs/compare` is the main job. `threeworlds --version` prints the version.
+THREEWORLDS_DEBUG=1 shows the traceback of an error."""
+
+DataCommand = (
+    Annotated[DataGenerate, subcommand("generate")]
+    | Annotated[DataIngest, subcommand("ingest")]
+    | Annotated[DataInfo, subcommand("info")]
+    | Annotated[DataVerify, subcommand("verify")]
+)
+AnyCommand = (
+    Annotated[Compare, subcommand("compare")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Score, subcommand("score")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Imagine, subcommand("imagine")]
+    | Annotated[Worlds, subcommand("worlds")]
+    | Annotated[DataCommand, subcommand("data", description="Clips on disk: make, ingest, look at and verify them.")]
+    | Annotated[Info, subcommand("info")]
+)
+STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+
+
+class Command(Protocol):
+    def run(self) -> None: ...
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Words of the command line -> a command. Prints what was wrong and exits with 2 where they are not one."""
+    return tyro.cli(AnyCommand, prog="threeworlds", description=DESCRIPTION, args=arguments, config=STYLE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 the user's to mend, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments) == ["--version"]:
+        output.print(f"threeworlds {__version__}", highlight=False)
+        return 0
+    command = parse(arguments)
+    try:
+        command.run()
+    except (ValueError, OSError) as error:
+        if os.environ.get("THREEWORLDS_DEBUG") == "1" or not is_for_the_user(error):
+            raise
+        errors.print(f"[bold red]error:[/] {escape(message_of(error))}", soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("[bold red]interrupted[/]")
+        return 130
+    return 0
+
+
+def is_for_the_user(error: Exception) -> bool:
+    """Whether an error is for the person at the keyboard: a file that cannot be opened, or a ValueError of ours.
+
+    A ValueError that a library raised under us is a defect of ours, and its traceback is what helps.
+    """
+    if isinstance(error, OSError):
+        return error.filename is not None or _raised_by(error.__traceback__)
+    return _raised_by(error.__traceback__)
+
+
+def message_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _raised_by(trace: TracebackType | None, package: str = "threeworlds") -> bool:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == package

@@ -1,0 +1,38 @@
+"""``threeworlds compare``: the main job. Trains the routes on the same clips with the same budget and scores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from threeworlds.cli.console import output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Train the routes on the same clips with the same budget, score them, and write a report."""
+
+    out: Path
+    """Folder for the clips, the models, result.json and the report."""
+    world: str = "arena"
+    """Built-in world that the clips come from (see `threeworlds worlds`)."""
+    video: Path | None = None
+    """Folder of your own video to use in place of a world."""
+    routes: str = "sora,genie,jepa"
+    """Routes to compare, separated by commas."""
+    budget: str = "4m"
+    """Training budget of each route: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps."""
+    recipe: str = "small"
+    """Named config of each route: debug, small or base."""
+    seed: int = 0
+    """Seed of the clips, the models and the scoring."""
+    items: int = 200
+    """Held-out episodes to score on."""
+
+    def run(self) -> None:
+        from threeworlds.report import write_report
+        from threeworlds.score.compare import run_compare
+
+        run_compare(self)
+        write_report(self.out)
+        output.print(f"{self.out / 'report.html'}", markup=False, soft_wrap=True)

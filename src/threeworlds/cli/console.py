@@ -1,0 +1,59 @@
+"""Where the commands print, and the two shapes they print in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+output = Console()
+errors = Console(stderr=True)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title: str | None = None) -> None:
+    """A table of plain values; nothing in them is read as markup."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a hash or a path is worth more whole than on one line
+    for row in rows:
+        table.add_row(*(escape(as_text(cell)) for cell in row))
+    output.print(table)
+
+
+def as_text(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return ", ".join(map(str, cell)) if isinstance(cell, list | tuple) else str(cell)
+
+
+def print_mapping(values: Mapping[str, Any], *, title: str | None = None) -> None:
+    """Name and value, one a line; nested mappings with dotted names."""
+    print_table(("what", "value"), flatten(values), title=title)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """{"a": {"b": 1}} -> [("a.b", 1)]."""
+    pairs: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            pairs += flatten(value, f"{prefix}{name}.")
+        else:
+            pairs.append((f"{prefix}{name}", value))
+    return pairs
+
+
+def split_names(text: str, *, allowed: Iterable[str], what: str) -> tuple[str, ...]:
+    """ "sora,genie" -> ("sora", "genie"), each checked.
+
+    Raises:
+        ValueError: a name is not allowed, or none is given.
+    """
+    allowed = tuple(allowed)
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in allowed]
+    if unknown or not names:
+        raise ValueError(f"{what}: got {text!r}; allowed, separated by commas: {', '.join(allowed)}")
+    return names

@@ -1,0 +1,89 @@
+"""``threeworlds data``: clips on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from threeworlds.cli.console import output, print_mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataGenerate:
+    """Make clips of a built-in world."""
+
+    out: Path
+    """Folder to write the clips to; must not exist."""
+    world: str = "arena"
+    """Built-in world (see `threeworlds worlds`)."""
+    episodes: int = 1000
+    """Number of episodes."""
+    seed: int = 0
+    """The clips are a function of world, size and seed alone."""
+    size: int | None = None
+    """Height and width of a frame, pixels; without it, the world's own."""
+    workers: int = 1
+    """Processes; the clips do not depend on it."""
+
+    def run(self) -> None:
+        from threeworlds.cli.clips import generate
+
+        store = generate(
+            self.world, self.out, episodes=self.episodes, seed=self.seed, size=self.size, workers=self.workers
+        )
+        print_mapping(store.summary(), title=str(self.out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataIngest:
+    """Turn a folder of your own video into clips. A file that cannot be read is set aside with its cause."""
+
+    folder: Positional[Path]
+    """Folder of films (mp4, webm, mkv, avi, mov, gif) and folders of images, captions and actions beside them or not."""
+    out: Path
+    """Folder to write the clips to; must not exist."""
+    size: int = 64
+    """Height and width of a frame, pixels."""
+    fps: float = 10.0
+    """Frames per second to keep."""
+    crop: Literal["centre", "none"] = "centre"
+    """Cut the middle square out, or squeeze the whole picture."""
+
+    def run(self) -> None:
+        from threeworlds.data import ClipStore, ingest
+
+        report = ingest(self.folder, self.out, size=(self.size, self.size), fps=self.fps, crop=self.crop)
+        for name, cause in report.quarantined.items():
+            output.print(f"set aside {name}: {cause}", markup=False, soft_wrap=True)
+        print_mapping(ClipStore.open(self.out).summary(), title=str(self.out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """Say what a folder of clips holds: episodes, frames, splits, where they came from."""
+
+    clips: Positional[Path]
+    """Folder of clips."""
+
+    def run(self) -> None:
+        from threeworlds.data import ClipStore
+
+        print_mapping(ClipStore.open(self.clips).summary(), title=str(self.clips))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataVerify:
+    """Read every byte of a folder of clips and compare it with the hash kept when it was written."""
+
+    clips: Positional[Path]
+    """Folder of clips."""
+
+    def run(self) -> None:
+        from threeworlds.data import ClipStore
+
+        store = ClipStore.open(self.clips)
+        store.verify()
+        output.print(f"{self.clips}: {len(store)} episodes, every file as it was written", markup=False)

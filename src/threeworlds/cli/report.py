@@ -1,0 +1,24 @@
+"""``threeworlds report``: write the report of a result again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from threeworlds.cli.console import output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write report.md and report.html from DIR/result.json. Measures nothing."""
+
+    directory: Positional[Path]
+    """Folder that holds result.json and its film strips."""
+
+    def run(self) -> None:
+        from threeworlds.report import write_report
+
+        write_report(self.directory)
+        output.print(f"{self.directory / 'report.md'}\n{self.directory / 'report.html'}", markup=False, soft_wrap=True)

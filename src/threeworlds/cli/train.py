@@ -1,0 +1,103 @@
+"""``threeworlds train``: train one route."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from threeworlds.cli.console import output, print_table
+
+if TYPE_CHECKING:
+    from threeworlds.data import ClipStore
+    from threeworlds.train import TrainedRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train one route on clips of a built-in world, or on clips of your own (--data)."""
+
+    route: Positional[Literal["sora", "genie", "jepa"]]
+    """Which route."""
+    recipe: str = "base"
+    """Named config of the route: debug, small or base."""
+    data: Path | None = None
+    """Folder of clips (see `threeworlds data`); without it, clips of --world are made in OUT/clips."""
+    world: str = "arena"
+    """Built-in world that the clips are made from."""
+    episodes: int = 1000
+    """Episodes to make of it."""
+    seed: int = 0
+    """Seed of the made clips, the initial weights, the sampling and the noise."""
+    budget: str = "30m"
+    """Where to stop: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. All but seconds can be repeated bit for bit."""
+    resume: bool = False
+    """Go on from the last good checkpoint in OUT."""
+    out: Path = Path("runs/train")
+    """Folder for checkpoints, metrics and the trained model."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
+    """Change one value of the recipe, such as optim.learning_rate=1e-3."""
+    print_config: bool = False
+    """Print the config as it would run, as JSON, and stop."""
+
+    def run(self) -> None:
+        from threeworlds.cli.overrides import override
+        from threeworlds.routes import get_route
+
+        route = get_route(self.route)
+        if self.recipe not in route.recipes:
+            raise ValueError(f"recipe of {self.route}: got {self.recipe!r}; allowed: {', '.join(route.recipes)}")
+        config = override(route.recipes[self.recipe](), self.set)
+        if self.print_config:
+            output.print_json(json.dumps(asdict(config)))
+            return
+
+        from threeworlds.train import Budget, train_route, use_machine
+
+        budget = Budget.parse(self.budget)
+        use_machine()
+        run = train_route(
+            route,
+            recipe=self.recipe,
+            config=config,
+            store=self._clips(),
+            budget=budget,
+            out=self.out,
+            seed=self.seed,
+            resume=self.resume,
+        )
+        print_spent(run)
+
+    def _clips(self) -> ClipStore:
+        from threeworlds.cli.clips import generate
+        from threeworlds.data import ClipStore
+
+        if self.data is not None:
+            return ClipStore.open(self.data)
+        made = self.out / "clips"
+        if made.exists():  # the store appears only when it is complete
+            return ClipStore.open(made)
+        return generate(self.world, made, episodes=self.episodes, seed=self.seed)
+
+
+def print_spent(run: TrainedRun) -> None:
+    """What each stage cost."""
+    columns = ("stage", "steps", "clips", "unique", "GFLOP", "seconds", "peak MB", "parameters", "learns from")
+    rows = (
+        (
+            name,
+            spent.steps,
+            spent.clips,
+            spent.unique_clips,
+            f"{spent.flops / 1e9:.1f}",
+            f"{spent.seconds:.1f}",
+            f"{spent.peak_memory_mb:.0f}",
+            spent.parameters,
+            ", ".join(spent.supervision),
+        )
+        for name, spent in {**run.ledger, "total": run.total}.items()
+    )
+    print_table(columns, rows, title=str(run.path))

@@ -1,0 +1,58 @@
+"""``threeworlds worlds``: which worlds there are, and a look at one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from threeworlds.cli.console import output, print_table
+
+if TYPE_CHECKING:
+    from threeworlds.types import ActionSpec
+    from threeworlds.worlds import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worlds:
+    """List the built-in worlds; with --world and --film, film one episode of one."""
+
+    world: str | None = None
+    """World to film; without it, the list."""
+    film: Path = Path("film.gif")
+    """File to film into: .gif, .mp4, or .png for a strip of frames."""
+    size: int | None = None
+    """Height and width of a frame, pixels; without it, the world's own."""
+    seed: int = 0
+    """Seed of the episode."""
+
+    def run(self) -> None:
+        from threeworlds.worlds import WORLDS
+
+        if self.world is None:
+            columns = ("world", "Gymnasium id", "frames", "actions", "state", "policies")
+            print_table(columns, (describe_world(world) for world in WORLDS.values()))
+        else:
+            self._film(self.world)
+
+    def _film(self, world: str) -> None:
+        from threeworlds.cli.films import write_film
+        from threeworlds.worlds import collect
+
+        (clip,) = collect(world, episodes=1, seed=self.seed, workers=1, size=self.size)
+        write_film(clip.video, self.film, fps=clip.fps)
+        output.print(f"{len(clip.video)} frames of {world} (seed {self.seed}) -> {self.film}")
+        for caption in clip.captions:
+            output.print(f"  frames {caption.start}-{caption.stop - 1}: {caption.text}", markup=False)
+
+
+def describe_world(world: World) -> tuple[object, ...]:
+    spec = world.spec()
+    actions, policies = describe_action(spec.action), ", ".join(world.policies)
+    return world.name, world.env_id, world.steps, actions, len(spec.state_names), policies
+
+
+def describe_action(action: ActionSpec) -> str:
+    if action.kind == "none" or action.size == 0:
+        return "none"
+    return f"{action.size} {action.kind}" + (f": {', '.join(action.names)}" if action.names else "")
