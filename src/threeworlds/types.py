@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})  # a default argument that nobody can change
+
 
 # ---------------------------------------------------------------------------------------------- clips
 
