@@ -1,0 +1,432 @@
+"""The loop: one stage of a route, trained under its budget, stopped and resumed at any moment.
+
+Order of a stage: prepare, cache, steps (with free roll-outs in the second half), averaged weights, finish.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from threeworlds.data import ClipStore, Windows
+from threeworlds.train.budget import Budget
+from threeworlds.train.checkpoint import (
+    FINISHED,
+    Checkpoint,
+    latest_checkpoint,
+    prune_checkpoints,
+    step_name,
+    sync,
+    write_checkpoint,
+)
+from threeworlds.train.ledger import FlopMeter, peak_memory_mb, reset_peak_memory
+from threeworlds.train.log import Lines, Reporter, logger, read_curve
+from threeworlds.train.machine import place_batch, place_tensor
+from threeworlds.train.model_files import unique_state
+from threeworlds.train.optim import (
+    Average,
+    build_optimizer,
+    copy_into,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+    trainable,
+)
+from threeworlds.types import Batch, Ledger, Stage
+
+LARGE = 8  # batches in the large batch that ``prepare`` and ``finish`` get
+# Parts of the budget after which free roll-outs choose among the averaged weights: never early, always at the end.
+ROLLOUTS = (0.5, 0.625, 0.75, 0.875, 1.0)
+_WHOLE = 1 - 1e-9  # 0.1 of 300 steps is 30, not 30.000000000000004
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the loss or its gradient is no longer a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a stage needs to be trained."""
+
+    stage: Stage
+    everything: nn.Module  # the whole model and every stage's module: what a checkpoint holds
+    store: ClipStore
+    earlier: tuple[Job, ...]  # the stages before it: their cached arrays are there for this one
+    budget: Budget
+    folder: Path
+    seed: int
+    device: torch.device
+    checkpoint_every: Budget  # of seconds or steps
+    keep: int  # checkpoints
+    show: bool  # progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of a stage; the weights are in its module."""
+
+    ledger: Ledger
+    curve: Mapping[str, list[float]]
+
+
+def train_stage(job: Job) -> Trained:
+    """Train a stage, or take it up where its last checkpoint left it, or only load it if it is finished."""
+    found = latest_checkpoint(job.folder)
+    if found is not None and found.state["finished"]:
+        load_finished(job.everything, found)
+        return Trained(ledger=read_ledger(found), curve=found.state["curve"])
+    loop = _Loop(job, found)
+    try:
+        loop.run()
+        return loop.finish()
+    finally:
+        loop.close()
+
+
+def load_finished(everything: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a finished stage's weights, and those of all before it, in place."""
+    copy_into(unique_state(everything), _under("weights.", checkpoint.tensors))
+
+
+def read_ledger(checkpoint: Checkpoint) -> Ledger:
+    """The ledger as it stood at a checkpoint."""
+    ledger = checkpoint.state["ledger"]
+    return Ledger(**{**ledger, "supervision": tuple(ledger["supervision"])})
+
+
+def cache_frames(job: Job, meter: FlopMeter) -> Mapping[str, np.ndarray]:
+    """What the stage's ``cache`` makes of every episode: {name: [total_frames, ...]}, memory-mapped."""
+    folder = job.folder / "cache"
+    if job.stage.cache is None:
+        return {}
+    if not folder.exists():
+        temporary = job.folder / ".cache.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        _write_cache(job, job.stage.cache, meter, temporary)
+        for part in (*temporary.iterdir(), temporary):
+            sync(part)
+        temporary.rename(folder)
+    return {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}
+
+
+@torch.no_grad()
+def _write_cache(job: Job, cache: Callable[[Tensor], dict[str, Tensor]], meter: FlopMeter, folder: Path) -> None:
+    arrays: dict[str, np.memmap] = {}
+    bar = Reporter(f"{job.stage.name}: cache", job.show)
+    job.stage.module.eval()
+    for episode in range(len(job.store)):
+        start, length = job.store.offset(episode), job.store.length(episode)
+        video = place_tensor(_as_video(job.store.video(episode)), job.device)
+        made = meter.run(f"cache {length} frames", partial(_cast, job.device, cache, video))
+        for name, value in made.items():
+            value = value[0].cpu().numpy()
+            if name not in arrays:
+                arrays[name] = _new_array(folder, name, value, job.store.total_frames)
+            arrays[name][start : start + length] = value
+        bar.update((start + length) / job.store.total_frames, f"episode {episode + 1} of {len(job.store)}")
+    bar.close()
+    for array in arrays.values():
+        array.flush()
+
+
+def _as_video(frames: np.ndarray) -> Tensor:
+    """uint8 [t, h, w, c] -> float32 [1, t, c, h, w] in [-1, 1], the arithmetic of ``Windows``."""
+    pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).contiguous()
+    return pixels[None].float().mul_(2 / 255).sub_(1)
+
+
+def _new_array(folder: Path, name: str, like: np.ndarray, frames: int) -> np.memmap:
+    if not name.isidentifier():
+        raise ValueError(f"cached array {name!r}: expected a name of letters, digits and _")
+    return np.lib.format.open_memmap(
+        folder / f"{name}.npy", mode="w+", dtype=like.dtype, shape=(frames, *like.shape[1:])
+    )
+
+
+def _cast(device: torch.device, function: Callable[..., Any], *given: Any) -> Any:
+    """Call with bf16 autocast on a GPU; on a CPU fp32, where bf16 is slower, not faster."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        return function(*given)
+
+
+def _number(value: Tensor | float) -> float:
+    return value.item() if isinstance(value, Tensor) else float(value)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
+
+
+def _train_mode(module: nn.Module) -> None:
+    """Train mode, but for frozen parts: their normalisation statistics and dropout are no business of this stage."""
+    module.train()
+    for part in module.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            part.eval()
+
+
+@contextmanager
+def _own_draws(seed: int) -> Iterator[None]:
+    """Within: draws from a generator of its own; after: training goes on as if nothing had been drawn."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+class _Loop:
+    """The state of a stage in training."""
+
+    def __init__(self, job: Job, found: Checkpoint | None) -> None:
+        self.job, self.stage = job, job.stage
+        self.started = time.monotonic()
+        self.spent_before = 0.0  # seconds, in processes before this one
+        self.parameters = trainable(self.stage.module)
+        self.ledger = Ledger(parameters=sum(p.numel() for p in self.parameters.values()))
+        self.meter = FlopMeter()
+        self.best: dict[str, Tensor] = {}
+        self.best_error = math.inf
+        # Made before; made again only where a resumed run has lost them, at nobody's cost.
+        self.cached = {name: a for before in job.earlier for name, a in cache_frames(before, FlopMeter()).items()}
+        job.folder.mkdir(parents=True, exist_ok=True)
+        reset_peak_memory()
+        if found is None:
+            self._begin()
+        else:
+            self._restore(found)
+        self.bar = Reporter(self.stage.name, job.show)
+
+    # -- beginning ---------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        torch.manual_seed(self.job.seed)
+        self._call_with_large_batch("prepare", self.stage.prepare)
+        self._open_data()
+        self.optimizer = build_optimizer(self.parameters, self.stage.optim)
+        self.average = Average(self.parameters, self.stage.optim.ema)
+        self.lines = Lines(self.job.folder / "metrics.jsonl")
+        self.timing = Lines(self.job.folder / "timing.jsonl")
+        self._spend()
+        self._save()
+        if self.progress >= _WHOLE:
+            logger.warning("%s: preparing it used up its whole budget of %s", self.stage.name, self.job.budget)
+
+    def _restore(self, found: Checkpoint) -> None:
+        tensors, state = found.tensors, found.state
+        copy_into(unique_state(self.job.everything), _under("weights.", tensors))
+        self._open_data()
+        self.optimizer = build_optimizer(self.parameters, self.stage.optim)
+        restore_optimizer(self.optimizer, self.parameters, _under("optimizer.", tensors))
+        self.average = Average(self.parameters, self.stage.optim.ema)
+        copy_into(self.average.weights, _under("average.", tensors))
+        self.best, self.best_error = _under("best.", tensors), state["best_error"]
+        self.meter = FlopMeter(state["flops_known"])
+        self.ledger = read_ledger(found)
+        self.meter.total, self.spent_before = self.ledger.flops, self.ledger.seconds
+        self.lines = Lines(self.job.folder / "metrics.jsonl", state["metrics_bytes"])
+        self.timing = Lines(self.job.folder / "timing.jsonl", state["timing_bytes"])
+        self.saved = self.ledger
+        _set_draws(_under("draws.", tensors))
+
+    def _open_data(self) -> None:
+        self.cached |= cache_frames(self.job, self.meter)
+        self.windows = self._windows("train", self.stage.columns)
+        self.ledger = replace(self.ledger, supervision=tuple(c for c in self.stage.columns if c not in self.cached))
+        self.validation: Batch | None = None
+        if self.stage.rollout_error is not None:
+            columns = tuple(dict.fromkeys((*self.stage.columns, "video")))
+            fixed = self._windows("val", columns).fixed(self.stage.batch_size, self.job.seed)
+            self.validation = place_batch(fixed, self.job.device)
+
+    def _windows(self, split: str, columns: tuple[str, ...]) -> Windows:
+        return Windows(
+            self.job.store,
+            split=split,
+            frames=self.stage.frames,
+            stride=self.stage.stride,
+            batch_size=self.stage.batch_size,
+            seed=self.job.seed,
+            columns=columns,
+            cached={name: array for name, array in self.cached.items() if name in columns},
+        )
+
+    def _call_with_large_batch(self, name: str, function: Callable[[Batch], None] | None) -> None:
+        """``prepare`` runs before the stage's own arrays are made, so it sees the video and what there is by then."""
+        if function is None:
+            return
+        known = ("video", "action", "state", "caption", *self.cached)
+        columns = tuple(dict.fromkeys(("video", *(c for c in self.stage.columns if c in known))))
+        batch = self._windows("train", columns).fixed(LARGE * self.stage.batch_size, self.job.seed)
+        self.stage.module.eval()
+        with torch.no_grad():
+            self.meter.run(name, lambda: _cast(self.job.device, function, place_batch(batch, self.job.device)))
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> float:
+        return self.job.budget.progress(self.ledger)
+
+    def run(self) -> None:
+        """Steps until the budget is spent."""
+        _train_mode(self.stage.module)
+        while self.progress < _WHOLE:
+            before = self.progress
+            loss = self._step()
+            if self.validation is not None and any(before < point <= self.progress + 1e-9 for point in ROLLOUTS):
+                self._roll_out(self.validation)
+            self._spend()
+            if self.job.checkpoint_every.progress(self._since_saved()) >= 1:
+                self._save()
+            self.bar.update(self.progress, self._note(loss))
+
+    def _step(self) -> float:
+        step = self.ledger.steps
+        rate = learning_rate(self.stage.optim, self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = place_batch(self.windows.batch(step), self.job.device)
+        loss, metrics = self.meter.run("step", lambda: self._forward_backward(batch))
+        norm = float(nn.utils.clip_grad_norm_(self.parameters.values(), self.stage.optim.clip))
+        self._check_finite(loss, norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ledger = replace(self.ledger, steps=step + 1, clips=self.ledger.clips + self.stage.batch_size)
+        self.average.update(step + 1)
+        self._spend()
+        place = {"step": step + 1, "clips": self.ledger.clips}
+        self.lines.write({**place, "loss": loss, "learning_rate": rate, "gradient_norm": norm, **metrics})
+        return loss
+
+    def _forward_backward(self, batch: Batch) -> tuple[float, dict[str, float]]:
+        loss, metrics = _cast(self.job.device, self.stage.module, batch)
+        loss.backward()
+        return loss.item(), {name: _number(value) for name, value in metrics.items()}
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            step = self.ledger.steps
+            episodes, starts = self.windows.index(step)
+            raise TrainingError(
+                f"stage {self.stage.name}, step {step + 1}: loss {loss}, gradient norm {norm}. The batch is number "
+                f"{step} of seed {self.job.seed}: episodes {episodes.tolist()} from frames {starts.tolist()}"
+            )
+
+    def _roll_out(self, validation: Batch) -> None:
+        """Keep the averaged weights if they roll out better than those kept so far."""
+        assert self.stage.rollout_error is not None
+        function = self.stage.rollout_error
+        self.stage.module.eval()
+        with self.average.applied(), torch.no_grad(), _own_draws(self.job.seed):
+            error = float(self.meter.run("rollout", lambda: _cast(self.job.device, function, validation)))
+            if error < self.best_error or not self.best:
+                self.best_error = error
+                self.best = {name: value.detach().clone() for name, value in self._weights().items()}
+        _train_mode(self.stage.module)
+        self.lines.write({"step": self.ledger.steps, "clips": self.ledger.clips, "rollout_error": error})
+
+    def _weights(self) -> dict[str, Tensor]:
+        return unique_state(self.stage.module)
+
+    def _spend(self) -> None:
+        seconds = self.spent_before + time.monotonic() - self.started
+        self.ledger = replace(self.ledger, seconds=seconds, flops=self.meter.total)
+
+    def _since_saved(self) -> Ledger:
+        return Ledger(
+            steps=self.ledger.steps - self.saved.steps,
+            seconds=self.ledger.seconds - max(self.saved.seconds, self.spent_before),
+        )
+
+    def _note(self, loss: float) -> str:
+        rate = self.stage.batch_size / max(self.ledger.seconds / max(self.ledger.steps, 1), 1e-9)
+        return f"loss {loss:.4g}, {rate:.0f} clips/s"
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def finish(self) -> Trained:
+        """Put the chosen weights in place for good and mark the stage as finished."""
+        chosen = self.best or {**self._weights(), **self.average.weights}
+        copy_into(self._weights(), chosen)
+        torch.manual_seed(self.job.seed)
+        self._call_with_large_batch("finish", self.stage.finish)
+        self._spend()
+        self._save_peak()
+        self.ledger = replace(self.ledger, unique_clips=_episodes_seen(self.windows, self.ledger.steps))
+        self.lines.size()
+        curve = read_curve(self.job.folder / "metrics.jsonl")
+        state = {"finished": True, "ledger": asdict(self.ledger), "curve": curve}
+        weights = _prefixed("weights.", unique_state(self.job.everything))
+        write_checkpoint(self.job.folder, FINISHED, Checkpoint(tensors=weights, state=state))
+        return Trained(ledger=self.ledger, curve=curve)
+
+    def close(self) -> None:
+        """Close files and bar."""
+        self.bar.close()
+        self.lines.close()
+        self.timing.close()
+
+    def _save_peak(self) -> None:
+        self.ledger = replace(self.ledger, peak_memory_mb=max(self.ledger.peak_memory_mb, peak_memory_mb()))
+
+    def _save(self) -> None:
+        self._save_peak()
+        seconds = max(self.ledger.seconds, 1e-9)
+        self.timing.write(
+            {"step": self.ledger.steps, "seconds": seconds, "clips_per_second": self.ledger.clips / seconds}
+        )
+        tensors = {
+            **_prefixed("weights.", unique_state(self.job.everything)),
+            **_prefixed("average.", self.average.weights),
+            **_prefixed("optimizer.", optimizer_tensors(self.optimizer, self.parameters)),
+            **_prefixed("best.", self.best),
+            **_prefixed("draws.", _draws()),
+        }
+        state = {
+            "finished": False,
+            "ledger": asdict(self.ledger),
+            "flops_known": self.meter.known,
+            "best_error": self.best_error,
+            "metrics_bytes": self.lines.size(),
+            "timing_bytes": self.timing.size(),
+        }
+        write_checkpoint(self.job.folder, step_name(self.ledger.steps), Checkpoint(tensors=tensors, state=state))
+        prune_checkpoints(self.job.folder, self.job.keep)
+        self.saved = self.ledger
+
+
+def _episodes_seen(windows: Windows, steps: int) -> int:
+    """Distinct episodes in the batches of the first steps; the first epoch has them all."""
+    epoch = -(-windows.epoch_windows // windows.batch_size)
+    episodes = [windows.index(step)[0] for step in range(min(steps, epoch))]
+    return len(np.unique(np.concatenate(episodes))) if episodes else 0
+
+
+def _draws() -> dict[str, Tensor]:
+    """State of torch's default generators."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_draws(states: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

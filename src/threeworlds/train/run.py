@@ -1,0 +1,172 @@
+"""A run: all stages of a route in turn, each in its own folder, and the model they make."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from threeworlds.data import ClipStore
+from threeworlds.train.budget import Budget
+from threeworlds.train.ledger import total_ledger
+from threeworlds.train.loop import Job, Trained, train_stage
+from threeworlds.train.machine import best_device, place_model
+from threeworlds.train.model_files import Card, save_model
+from threeworlds.train.optim import trainable
+from threeworlds.types import Ledger, Route, Stage
+
+_EVERY_MINUTE = Budget(kind="seconds", amount=60)
+
+
+class ResumeError(ValueError):
+    """A folder holds another run than the one asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A trained model and what it cost."""
+
+    model: nn.Module  # averaged weights in place, eval mode
+    ledger: Mapping[str, Ledger]  # stage -> Ledger
+    total: Ledger  # without helper stages
+    curves: Mapping[str, Mapping[str, list[float]]]  # stage -> {"clips": [...], "loss": [...]}
+    path: Path  # holds the model's files: see :func:`load_model`
+
+
+def train_route(
+    route: Route,
+    *,
+    recipe: str,
+    config: Any,
+    store: ClipStore,
+    budget: Budget,
+    out: Path,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    helper_share: float = 0.15,
+    checkpoint_every: Budget = _EVERY_MINUTE,
+    keep: int = 2,
+) -> TrainedRun:
+    """Train a route's stages in turn and write the model into ``out``.
+
+    Each stage gets its share of the budget, shared costs included (preparing, caching, choosing). Helper stages
+    divide ``helper_share`` of the budget among them, on top of it. With clips, FLOPs or steps as the budget, the
+    same arguments give the same metrics and the same weights, bit for bit, on one device and thread count.
+
+    Raises:
+        ResumeError: ``out`` holds a run and ``resume`` is False, or the run in it was started otherwise.
+        CheckpointError: a stage has checkpoints, none of them usable.
+        TrainingError: the loss is no longer a number.
+    """
+    facts = {
+        "route": route.name,
+        "recipe": recipe,
+        "config": asdict(config),
+        "data_hash": store.hash,
+        "split_hash": store.split_hash,
+        "budget": str(budget),
+        "helper_share": helper_share,
+        "seed": seed,
+    }
+    _claim_folder(out, facts, resume)
+    torch.manual_seed(seed)
+    device = best_device()
+    model = route.build(config, store.spec)
+    stages = route.stages(model)
+    budgets = stage_budgets(stages, budget, helper_share)
+    everything = nn.ModuleDict({"model": model, "stages": nn.ModuleList([stage.module for stage in stages])})
+    place_model(everything, device)
+    trained: dict[str, Trained] = {}
+    jobs: list[Job] = []
+    for number, stage in enumerate(stages):
+        job = Job(
+            stage=stage,
+            earlier=tuple(jobs),
+            everything=everything,
+            store=store,
+            budget=budgets[stage.name],
+            folder=out / f"{number:02d}-{stage.name}",
+            seed=seed,
+            device=device,
+            checkpoint_every=checkpoint_every,
+            keep=keep,
+            show=progress,
+        )
+        trained[stage.name] = train_stage(job)
+        jobs.append(job)
+    for job in jobs:  # only a resumed run would need them
+        shutil.rmtree(job.folder / "cache", ignore_errors=True)
+    run = _summary(model.eval(), stages, trained, out)
+    card = Card(
+        route=route.name,
+        recipe=recipe,
+        config=config,
+        spec=store.spec,
+        seed=seed,
+        data_hash=store.hash,
+        split_hash=store.split_hash,
+        ledger={**run.ledger, "total": run.total},
+        command=f"threeworlds train {route.name} --recipe {recipe} --budget {budget} --seed {seed}",
+    )
+    save_model(out, model, card)
+    return run
+
+
+def stage_budgets(stages: list[Stage], budget: Budget, helper_share: float) -> dict[str, Budget]:
+    """Budget of each stage by name; a ValueError if names or shares are not as they must be."""
+    names = [stage.name for stage in stages]
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names):
+        raise ValueError(f"stage names {names}: expected different names of a-z, 0-9, _ and -")
+    own = sum(stage.share for stage in stages if not stage.helper)
+    if abs(own - 1) > 1e-6:
+        raise ValueError(f"the stages' shares of the budget add up to {own:g}, expected 1: {names}")
+    helpers = sum(stage.share for stage in stages if stage.helper)
+    parts = {s.name: s.share / helpers * helper_share if s.helper else s.share for s in stages}
+    return {name: budget.scaled(part) for name, part in parts.items()}
+
+
+def _summary(model: nn.Module, stages: list[Stage], trained: Mapping[str, Trained], out: Path) -> TrainedRun:
+    own = [stage for stage in stages if not stage.helper]
+    weights = {id(p): p.numel() for stage in own for p in trainable(stage.module).values()}
+    return TrainedRun(
+        model=model,
+        ledger={name: part.ledger for name, part in trained.items()},
+        total=total_ledger([trained[stage.name].ledger for stage in own], sum(weights.values())),
+        curves={name: part.curve for name, part in trained.items()},
+        path=out,
+    )
+
+
+def _claim_folder(out: Path, facts: Mapping[str, Any], resume: bool) -> None:
+    """Write down what run this is, or make sure that it is the one already there."""
+    file = out / "run.json"
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(facts, indent=1) + "\n")
+        temporary.rename(file)
+        return
+    if not resume:
+        raise ResumeError(f"{out} holds a run already: resume it, or choose another folder")
+    before = json.loads(file.read_text())
+    changed = _differences(before, json.loads(json.dumps(facts)))
+    if changed:
+        raise ResumeError(f"{out} holds another run, so it cannot be resumed: " + "; ".join(changed))
+
+
+def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+    """What differs between two JSON values, by key."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [
+            line for key in keys for line in _differences(before.get(key), now.get(key), f"{where}.{key}".strip("."))
+        ]
+    return [] if before == now else [f"{where} was {before!r}, now {now!r}"]
