@@ -1,0 +1,185 @@
+"""What the numbers say, in sentences. Every word is computed from rows and differences; nothing is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from threeworlds.report.words import (
+    HEADLINES,
+    QUESTIONS,
+    ROUTES,
+    in_order,
+    metric_label,
+    number,
+    question_title,
+    row_value,
+    with_interval,
+    with_unit,
+)
+from threeworlds.types import Difference, Result, Row
+
+Standing = Literal["above", "below", "not separable", "no floor"]
+
+
+def questions_of(result: Result) -> list[str]:
+    asked = [*(row.question for row in result.rows), *(d.question for d in result.differences)]
+    return in_order(asked, QUESTIONS)
+
+
+def routes_of(result: Result) -> list[str]:
+    return in_order([*result.routes, *(row.route for row in result.rows)], ROUTES)
+
+
+def headline(result: Result, question: str) -> dict[str, Row]:
+    """Route -> the row that speaks for it on ``question``: one metric for all, the first measured of HEADLINES."""
+    rows = [row for row in result.rows if row.question == question]
+    measured = [row.metric for row in rows if _measured(row)] or [row.metric for row in rows]
+    if not measured:
+        return {}
+    metric = in_order(measured, HEADLINES.get(question, ()))[0]
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row.metric == metric:
+            found.setdefault(row.route, row)
+    return found
+
+
+def standing(row: Row, differences: Iterable[Difference]) -> Standing:
+    """How a row stands to its floor: by the paired difference where there is one, else by its own interval."""
+    if row.floor is None or row.value is None:
+        return "no floor"
+    for d in differences:
+        if _about(d, row) and (d.first, d.second) == (row.route, row.floor_name):
+            return _STANDINGS[d.verdict]
+    low, high = (row.value if bound is None else bound for bound in (row.low, row.high))
+    if low <= row.floor <= high:
+        return "not separable"
+    return "above" if (low > row.floor) == (row.direction == "higher") else "below"
+
+
+_STANDINGS: dict[str, Standing] = {
+    "first better": "above",
+    "second better": "below",
+    "not separable": "not separable",
+}
+
+
+# ---------------------------------------------------------------------------------------- takeaways
+
+
+def takeaways(result: Result) -> list[tuple[str, str]]:
+    """One (question, sentence) a question."""
+    return [
+        (question, _takeaway(rows, result.differences))
+        for question in questions_of(result)
+        if (rows := headline(result, question))
+    ]
+
+
+def _takeaway(rows: dict[str, Row], differences: Iterable[Difference]) -> str:
+    ranked = _ranked(rows)
+    if not ranked:
+        return "Nothing could be measured. " + " ".join(f"{r.route}: {row_value(r)}." for r in rows.values())
+    best = ranked[0]
+    parts = [f"{best.route} {_measure(best)}", *_against_others(ranked, differences)]
+    sentence = ", ".join(parts) + "."
+    missing = [route for route in in_order(rows, ROUTES) if not _measured(rows[route])]
+    return sentence + _against_floors(ranked, differences) + (f" No number for {_list(missing)}." if missing else "")
+
+
+def _measure(row: Row) -> str:
+    value = with_unit(with_interval(row.value, row.low, row.high), row.unit)
+    return f"leads with {value} in {metric_label(row.metric)}"
+
+
+def _against_others(ranked: list[Row], differences: Iterable[Difference]) -> list[str]:
+    best, words = ranked[0], []
+    for other in ranked[1:]:
+        verdict = _winner(best, other, differences)
+        if verdict is None:
+            words.append(f"{other.route} has {number(other.value, best.value)}")
+        else:
+            words.append(f"ahead of {other.route}" if verdict == best.route else f"not separable from {other.route}")
+    return words
+
+
+def _against_floors(ranked: list[Row], differences: Iterable[Difference]) -> str:
+    standings = {row.route: standing(row, differences) for row in ranked}
+    beaten = [route for route, how in standings.items() if how == "above"]
+    short = [route for route, how in standings.items() if how in ("below", "not separable")]
+    words = f" Better than a trivial answer: {_list(beaten)}." if beaten else ""
+    return words + (f" Not better than a trivial answer: {_list(short)}." if short else "")
+
+
+# ----------------------------------------------------------------------------------- for and against
+
+
+def pros_and_cons(result: Result, route: str) -> tuple[list[str], list[str]]:
+    """The cells "for: measured" and "against: measured" of one route."""
+    pros: list[str] = []
+    cons: list[str] = []
+    for question in questions_of(result):
+        rows = headline(result, question)
+        if route in rows:
+            _judge(rows[route], rows, result.differences, pros, cons)
+    return pros, cons
+
+
+def _judge(row: Row, rows: dict[str, Row], differences: Iterable[Difference], pros: list[str], cons: list[str]) -> None:
+    if not _measured(row):
+        state = " failed" if row.status == "failed" else ""
+        cons.append(f"{question_title(row.question)}{state}: {row.reason or 'no value'}")
+        return
+    others = [other for other in _ranked(rows) if other.route != row.route]
+    ahead = [o.route for o in others if _winner(row, o, differences) == row.route]
+    behind = [o.route for o in others if _winner(row, o, differences) == o.route]
+    words = f"{metric_label(row.metric)} {with_unit(number(row.value), row.unit)}"
+    how = standing(row, differences)
+    if how == "no floor":
+        _judge_by_rank(words, row, _ranked(rows), pros, cons)
+        return
+    floor = number(row.floor, row.value)
+    if how == "above":
+        pros.append(f"{words} (floor {floor})" + (f", ahead of {_list(ahead)}" if ahead else ""))
+    else:
+        cons.append(f"{words}, {'worse than' if how == 'below' else 'not separable from'} its floor {floor}")
+    if behind:
+        cons.append(f"{metric_label(row.metric)} behind {_list(behind)}")
+
+
+def _judge_by_rank(words: str, row: Row, ranked: list[Row], pros: list[str], cons: list[str]) -> None:
+    """A cost has no floor: the best is for a route, the worst against it, the middle neither."""
+    if row is ranked[0]:
+        pros.append(f"{words}, best of {len(ranked)}" if len(ranked) > 1 else words)
+    elif row is ranked[-1]:
+        cons.append(f"{words}, worst of {len(ranked)}")
+
+
+# ------------------------------------------------------------------------------------------- helpers
+
+
+def _measured(row: Row) -> bool:
+    return row.status == "ok" and row.value is not None
+
+
+def _ranked(rows: dict[str, Row]) -> list[Row]:
+    """Measured rows, best first."""
+    measured = [row for row in rows.values() if _measured(row)]
+    return sorted(measured, key=lambda row: (row.value or 0.0) * (-1 if row.direction == "higher" else 1))
+
+
+def _winner(a: Row, b: Row, differences: Iterable[Difference]) -> str | None:
+    """The better route; "" where the two are not separable; None where they were not compared."""
+    for d in differences:
+        if _about(d, a) and {d.first, d.second} == {a.route, b.route}:
+            return {"first better": d.first, "second better": d.second, "not separable": ""}[d.verdict]
+    return None
+
+
+def _about(difference: Difference, row: Row) -> bool:
+    return (difference.question, difference.metric) == (row.question, row.metric)
+
+
+def _list(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,283 @@
+"""A result arranged as the page shows it. Both templates, HTML and Markdown, read this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from threeworlds.report import findings
+from threeworlds.report.films import Item, items_of
+from threeworlds.report.plots import Plot, curve_plot, question_plots
+from threeworlds.report.words import (
+    ROUTES,
+    bound,
+    colours,
+    in_order,
+    metric_label,
+    number,
+    question_asks,
+    question_title,
+    row_value,
+    with_interval,
+)
+from threeworlds.score.result import natural
+from threeworlds.types import Difference, Result, Row, Verdict
+
+STORY = ("use", "technique", "video_latent", "action_latent", "predicts")
+LEDGER = (
+    ("clips", "clips seen"),
+    ("unique_clips", "distinct episodes"),
+    ("steps", "steps"),
+    ("flops", "FLOPs"),
+    ("seconds", "seconds"),
+    ("peak_memory_mb", "peak memory, MB"),
+    ("parameters", "parameters"),
+    ("supervision", "supervision"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteLine:
+    """One row of the summary table."""
+
+    route: str
+    story: tuple[str, ...]  # cells in the order of STORY
+    learns_from: str
+    pros: tuple[str, ...]
+    cons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One row of a metric's table, as texts."""
+
+    label: str
+    route: str
+    status: str
+    value: str
+    n: str
+    floor: str
+    ceiling: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    label: str
+    name: str
+    unit: str
+    better: str
+    world: str
+    protocols: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferenceLine:
+    metric: str
+    first: str
+    second: str
+    value: str
+    n: int
+    verdict: str
+    separable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    question: str
+    title: str
+    asks: str
+    plots: tuple[Plot, ...]
+    metrics: tuple[Metric, ...]
+    differences: tuple[DifferenceLine, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    title: str
+    command: str
+    version: str
+    facts: tuple[tuple[str, str], ...]  # the lines under the title
+    takeaways: tuple[tuple[str, str], ...]
+    routes: tuple[RouteLine, ...]
+    sections: tuple[Section, ...]
+    items: tuple[Item, ...]
+    curves: tuple[Plot, ...]
+    ledger: tuple[tuple[str, ...], ...]  # route, stage, then LEDGER
+    data: tuple[tuple[str, str], ...]
+    quarantine: tuple[tuple[str, str], ...]
+    machine: tuple[tuple[str, str], ...]
+    verdicts: tuple[Verdict, ...]
+    colours: Mapping[str, str]
+
+
+def view_of(result: Result, folder: Path) -> View:
+    """Everything the page shows, in its order, as texts and pictures. ``folder`` holds result.json and the films."""
+    routes = findings.routes_of(result)
+    return View(
+        title=_title(routes),
+        command=result.command,
+        version=result.version,
+        facts=tuple(_headline_facts(result)),
+        takeaways=tuple((question_title(q), sentence) for q, sentence in findings.takeaways(result)),
+        routes=tuple(_route_line(result, route) for route in routes),
+        sections=tuple(_section(result, question) for question in findings.questions_of(result)),
+        items=tuple(items_of(result.films, folder)),
+        curves=tuple(curve_plot(name, result.curves[name]) for name in _curve_names(result)),
+        ledger=tuple(_ledger_lines(result)),
+        data=tuple(_flatten({key: value for key, value in result.data.items() if key != "quarantine"})),
+        quarantine=tuple(_quarantined(result.data.get("quarantine", ()))),
+        machine=tuple(_flatten(result.machine)),
+        verdicts=result.verdicts,
+        colours=colours([*routes, *(film.route for film in result.films)]),
+    )
+
+
+# --------------------------------------------------------------------------------------------- top
+
+
+def _title(routes: Sequence[str]) -> str:
+    count = {1: "One route", 2: "Two routes", 3: "Three routes", 4: "Four routes"}.get(len(routes), "Routes")
+    return f"{count} to a world model"
+
+
+def _headline_facts(result: Result) -> Iterable[tuple[str, str]]:
+    budgets = in_order((str(r["budget"]) for r in result.routes.values() if "budget" in r), ())
+    seeds = in_order((str(row.seed) for row in result.rows), ())
+    data = result.data.get("source") or ", ".join(in_order((row.world for row in result.rows if row.world), ()))
+    machine = result.machine.get("cpu") or result.machine.get("platform") or ""
+    cores = f", {result.machine['cores']} cores" if machine and "cores" in result.machine else ""
+    found = {
+        "Data": str(data),
+        "Budget": ", ".join(budgets) + (" a route" if budgets else ""),
+        "Seed": ", ".join(seeds),
+        "Machine": f"{machine}{cores}",
+        "Version": result.version,
+    }
+    return ((name, text) for name, text in found.items() if text)
+
+
+def _route_line(result: Result, route: str) -> RouteLine:
+    about = result.routes.get(route, {})
+    pros, cons = findings.pros_and_cons(result, route)
+    return RouteLine(
+        route=route,
+        story=tuple(str(about.get("story", {}).get(key, "")) for key in STORY),
+        learns_from=str(about.get("learns_from", "")),
+        pros=tuple(pros),
+        cons=tuple(cons),
+    )
+
+
+# ---------------------------------------------------------------------------------------- questions
+
+
+def _section(result: Result, question: str) -> Section:
+    rows = [row for row in result.rows if row.question == question]
+    labels = labels_of(rows)
+    worlds = in_order((row.world for row in rows), ())
+    by_world = [[row for row in rows if row.world == world] for world in worlds]
+    return Section(
+        question=question,
+        title=question_title(question),
+        asks=question_asks(question),
+        plots=tuple(plot for own in by_world for plot in question_plots(own, labels)),
+        metrics=tuple(metric for own in by_world for metric in _metrics(own, labels, several=len(worlds) > 1)),
+        differences=tuple(_difference_line(d) for d in result.differences if d.question == question),
+    )
+
+
+def labels_of(rows: Sequence[Row]) -> dict[Row, str]:
+    """What a row is called: its route, with checkpoint and seed only where the route has several."""
+    labels = {}
+    for row in rows:
+        own = [other for other in rows if (other.route, other.metric) == (row.route, row.metric)]
+        parts = [row.route]
+        if len({other.checkpoint for other in own}) > 1:
+            parts.append(row.checkpoint)
+        if len({other.seed for other in own}) > 1:
+            parts.append(f"seed {row.seed}")
+        labels[row] = " · ".join(parts)
+    return labels
+
+
+def _metrics(rows: Sequence[Row], labels: Mapping[Row, str], *, several: bool) -> Iterable[Metric]:
+    for name in sorted({row.metric for row in rows}, key=natural):
+        own = [row for row in rows if row.metric == name]
+        order = in_order((row.route for row in own), ROUTES)
+        own.sort(key=lambda row: (order.index(row.route), natural(labels[row])))
+        yield Metric(
+            label=metric_label(name),
+            name=name,
+            unit=own[0].unit,
+            better=f"{own[0].direction} is better",
+            world=own[0].world if several else "",
+            protocols=tuple(dict.fromkeys(row.protocol for row in own if row.protocol)),
+            lines=tuple(_line(row, labels[row]) for row in own),
+        )
+
+
+def _line(row: Row, label: str) -> Line:
+    return Line(
+        label=label,
+        route=row.route,
+        status=row.status,
+        value=row_value(row),
+        n=str(row.n) if row.n else "",
+        floor=bound(row.floor, row.floor_name, row.value),
+        ceiling=bound(row.ceiling, row.ceiling_name, row.value),
+    )
+
+
+def _difference_line(d: Difference) -> DifferenceLine:
+    winner = {"first better": f"{d.first} better", "second better": f"{d.second} better"}.get(d.verdict, d.verdict)
+    return DifferenceLine(
+        metric=metric_label(d.metric),
+        first=d.first,
+        second=d.second,
+        value=with_interval(d.value, d.low, d.high, sign=True),
+        n=d.n,
+        verdict=winner,
+        separable=d.verdict != "not separable",
+    )
+
+
+# ----------------------------------------------------------------------------------------- the rest
+
+
+def _curve_names(result: Result) -> list[str]:
+    routes = in_order((name.split("/")[0] for name in result.curves), ROUTES)
+    return sorted(result.curves, key=lambda name: (routes.index(name.split("/")[0]), natural(name)))
+
+
+def _ledger_lines(result: Result) -> Iterable[tuple[str, ...]]:
+    for route in in_order(result.ledger, ROUTES):
+        stages = result.ledger[route]
+        for stage in sorted(stages, key=lambda stage: (stage == "total", natural(stage))):
+            yield (route, stage, *(_text(stages[stage].get(key, "")) for key, _ in LEDGER))
+
+
+def _quarantined(files: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    return ((str(entry.get("file", "")), str(entry.get("cause", ""))) for entry in files)
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested mappings as (name, text) lines, in sorted order."""
+    for key in sorted(mapping, key=natural):
+        name, value = f"{prefix}{key.replace('_', ' ')}", mapping[key]
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{name}, ")
+        else:
+            yield name, _text(value)
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000):
+        return number(float(value))
+    return str(value)

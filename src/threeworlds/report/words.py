@@ -1,0 +1,160 @@
+"""The report's vocabulary: names of questions and metrics, their order, and how numbers are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from math import floor, isfinite, log10
+
+from threeworlds.score.result import natural
+from threeworlds.types import Row
+
+# Question -> title and what it asks, in the order of the page. Unknown questions come last.
+QUESTIONS: dict[str, tuple[str, str]] = {
+    "prediction": ("Prediction", "Given the first frames of a clip nobody trained on: what comes next?"),
+    "physics": ("Physics", "Do things move as the law says, inside and outside the range seen in training?"),
+    "hallucination": ("Hallucination", "Do objects vanish, appear or teleport?"),
+    "control": ("Control", "Does the model do what its action input says?"),
+    "imitation": ("Imitation", "What is a policy worth that was learnt with only a few labelled actions?"),
+    "text": ("Text", "Does the clip show what the caption says?"),
+    "understanding": ("Understanding", "Can the true state of the world be read from the model's state?"),
+    "surprise": ("Surprise", "Does the model notice when the impossible happens?"),
+    "planning": ("Planning", "Does the model reach a goal it is shown as a picture?"),
+    "play": ("Play", "Is it fast enough to be played?"),
+    "cost": ("Cost", "What does it take to train it and to run it?"),
+}
+
+# The metric that speaks for a question in the summary: the first of these that was measured.
+HEADLINES: dict[str, tuple[str, ...]] = {
+    "prediction": ("psnr_h1",),
+    "physics": ("uniform_in", "collision_in", "parabola_in"),
+    "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi"),
+    "imitation": ("return_ratio_50",),
+    "text": ("full_match",),
+    "understanding": ("position_r", "velocity_r2"),
+    "surprise": ("auroc_teleport",),
+    "planning": ("success_25_50",),
+    "play": ("fps",),
+    "cost": ("seconds_per_second", "train_seconds"),
+}
+
+METRICS: tuple[tuple[str, str], ...] = (
+    (r"psnr_h1", "next-frame PSNR"),
+    (r"psnr_h(\d+)", r"PSNR, \1 frames ahead"),
+    (r"psnr", "PSNR by frames ahead"),
+    (r"position_error_h1", "next-frame position error"),
+    (r"position_error_h(\d+)", r"position error, \1 frames ahead"),
+    (r"position_error", "position error by frames ahead"),
+    (r"(uniform|collision|parabola)_in", r"velocity error, \1 motion, in range"),
+    (r"(uniform|collision|parabola)_out", r"velocity error, \1 motion, out of range"),
+    (r"clean_fraction", "clips without an impossible event"),
+    (r"nmi", "mutual information of codes and controls"),
+    (r"purity", "purity of codes"),
+    (r"right_code_wins", "the right action predicts best"),
+    (r"delta4_psnr", "PSNR lost with random actions"),
+    (r"action_following", "action following"),
+    (r"return_ratio_(\d+)", r"return against the expert, \1 labels"),
+    (r"return_ratio", "return against the expert by labels"),
+    (r"full_match", "whole caption matched"),
+    (r"(colour|shape|direction)", r"\1 matched"),
+    (r"position_r", "probe of position, correlation"),
+    (r"velocity_r2", "probe of velocity, R²"),
+    (r"attributes", "probe of attributes"),
+    (r"auroc_(\w+)", r"AUROC, \1"),
+    (r"success_(\d+)_(\d+)", r"success, goal \1 steps away, \2 allowed"),
+    (r"success_random_walls", "success, walls never seen"),
+    (r"ms_search", "time per decision, search"),
+    (r"ms_actor", "time per decision, actor"),
+    (r"fps", "frames per second"),
+    (r"latency_p95_ms", "latency, 95th percentile"),
+    (r"parameters", "parameters"),
+    (r"train_flops", "training compute"),
+    (r"train_seconds", "training time"),
+    (r"peak_memory_mb", "peak memory"),
+    (r"seconds_per_second", "seconds per generated second"),
+)
+
+ROUTES = ("truth", "sora", "genie", "jepa")  # these have their own colour and come first
+SPARE_COLOURS = 4  # for routes that come later
+PREFIXES = (" k", " M", " G", " T", " P", " E")
+
+
+def question_title(question: str) -> str:
+    return QUESTIONS[question][0] if question in QUESTIONS else _readable(question).capitalize()
+
+
+def question_asks(question: str) -> str:
+    return QUESTIONS[question][1] if question in QUESTIONS else ""
+
+
+def metric_label(metric: str) -> str:
+    for pattern, label in METRICS:
+        if match := re.fullmatch(pattern, metric):
+            return _readable(match.expand(label))
+    return _readable(metric)
+
+
+def in_order(names: Iterable[str], first: Iterable[str]) -> list[str]:
+    """Distinct ``names``: those in ``first`` in its order, then the others in natural order."""
+    names, first = set(names), list(first)
+    return [name for name in first if name in names] + sorted(names - set(first), key=natural)
+
+
+def colours(routes: Iterable[str]) -> dict[str, str]:
+    """Route -> name of its colour in the style sheet: "c0" is the truth, "c1" sora and so on."""
+    later = [route for route in in_order(routes, ROUTES) if route not in ROUTES]
+    spare = {route: f"c{len(ROUTES) + i % SPARE_COLOURS}" for i, route in enumerate(later)}
+    return {route: f"c{i}" for i, route in enumerate(ROUTES)} | spare
+
+
+# ------------------------------------------------------------------------------------------- numbers
+
+
+def number(value: float | None, like: float | None = None, sign: bool = False) -> str:
+    """Three significant digits; k, M, G... from 10 000 on. ``like`` sets the digits, so that a row lines up."""
+    if value is None or not isfinite(value):
+        return "–"
+    scale = _magnitude(value if like is None or not isfinite(like) else like)
+    group = min(scale // 3, len(PREFIXES)) if scale >= 4 else 0
+    decimals = min(max(2 - scale + 3 * group, 0), 4)
+    text = f"{value / 1000**group:{'+' if sign else ''}.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−") + (PREFIXES[group - 1] if group else "")
+
+
+def with_interval(value: float | None, low: float | None, high: float | None, sign: bool = False) -> str:
+    """``27.1 [26.5, 27.6]``; the value alone where no interval is known."""
+    like = max((abs(v) for v in (value, low, high) if v is not None and isfinite(v)), default=None)
+    text = number(value, like, sign)
+    if low is None or high is None or not (isfinite(low) and isfinite(high)):
+        return text
+    return f"{text} [{number(low, like, sign)}, {number(high, like, sign)}]"
+
+
+def with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text
+
+
+def row_value(row: Row) -> str:
+    """What stands in the value column: the number, or why there is none."""
+    if row.status == "not_applicable":
+        return f"n/a by design: {row.reason}"
+    if row.status == "failed":
+        return f"failed: {row.reason}"
+    return with_interval(row.value, row.low, row.high)
+
+
+def bound(value: float | None, name: str, like: float | None) -> str:
+    """A floor or a ceiling with its name; empty where there is none."""
+    if value is None:
+        return ""
+    return f"{number(value, like)} ({name})" if name else number(value, like)
+
+
+def _magnitude(value: float) -> int:
+    return floor(log10(abs(value))) if value else 0
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ")
