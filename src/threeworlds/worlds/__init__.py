@@ -5,7 +5,7 @@ Importing this package makes ``gymnasium.make("threeworlds/arena-v0")`` and its 
 
 import gymnasium
 
-from threeworlds.worlds import arena, arena_text
+from threeworlds.worlds import arena, arena_text, motion, rooms
 from threeworlds.worlds.arena_text import VOCABULARY, parse_caption
 from threeworlds.worlds.base import World, WorldEnv
 from threeworlds.worlds.collect import collect
@@ -30,6 +30,32 @@ WORLDS: dict[str, World] = {
             vocabulary=VOCABULARY,
             locate=arena.locate,
             masses=arena.masses,
+        ),
+        World(
+            name="motion",
+            simulator=motion.Motion,
+            render=motion.render,
+            policy=motion.policy,
+            policies=motion.POLICIES,
+            action=motion.ACTION,
+            state_names=motion.STATE_NAMES,
+            steps=motion.EPISODE,
+            size=32,
+            locate=motion.locate,
+            masses=motion.masses,
+        ),
+        World(
+            name="rooms",
+            simulator=rooms.Rooms,
+            render=rooms.render,
+            policy=rooms.policy,
+            policies=rooms.POLICIES,
+            action=rooms.ACTION,
+            state_names=rooms.STATE_NAMES,
+            steps=100,
+            size=64,
+            locate=rooms.locate,
+            distance=rooms.distance,
         ),
     )
 }

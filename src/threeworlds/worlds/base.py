@@ -58,6 +58,7 @@ class World:
     vocabulary: tuple[str, ...] = ()
     locate: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames [n, h, w, 3] -> {name: [n, 2]}
     masses: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames [n, h, w, 3] -> {name: [n]}
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # shortest way between states [..., s]
 
     @property
     def env_id(self) -> str:

@@ -2,7 +2,8 @@
 
 A pixel on the rim of a body is a mixture of the body's colour and the background, so it lies on the line between the
 two: its direction from the background names the colour, its length is the covered part. A dead zone keeps a faint
-residual background, as models leave it, from pulling the centroid to the middle of the frame.
+residual background, as models leave it, from pulling the centroid to the middle of the frame: a pixel counts only if
+it, or one of its eight neighbours, is clearly covered. Rims count in full, so the measure stays unbiased.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
-DEAD_ZONE = 0.25  # covered part below which a pixel counts as background
+DEAD_ZONE = 0.3  # covered part above which a pixel, and its neighbours, count
 LEAST_COSINE = 0.75  # similarity of direction below which a pixel has none of the colours
-LEAST_MASS = 0.003  # of the frame's area: less is "not there"
+LEAST_MASS = 0.001  # of the frame's area: less is "not there"
 
 
 def body_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -25,8 +27,8 @@ def body_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[st
     along = np.einsum("nhwc,kc->nkhw", offset, axes / length[:, None])
     cosine = along / np.maximum(np.linalg.norm(offset, axis=-1), 1e-6)[:, None]
     nearest = cosine >= np.maximum(cosine.max(axis=1, keepdims=True), LEAST_COSINE)
-    part = along / length[None, :, None, None]
-    return np.where(nearest, np.clip((part - DEAD_ZONE) / (1 - DEAD_ZONE), 0, 1), 0).astype(np.float32)
+    part = np.where(nearest, np.clip(along / length[None, :, None, None], 0, 1), 0).astype(np.float32)
+    return part * binary_dilation(part > DEAD_ZONE, np.ones((1, 1, 3, 3), bool))
 
 
 def masses_of(weights: np.ndarray) -> np.ndarray:
