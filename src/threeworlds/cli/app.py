@@ -18,7 +18,7 @@ from tyro.conf import subcommand
 
 from threeworlds import __version__
 from threeworlds.cli.compare import Compare
-from threeworlds.cli.console import errors, output
+from threeworlds.cli.console import errors, say
 from threeworlds.cli.data import DataGenerate, DataInfo, DataIngest, DataVerify
 from threeworlds.cli.imagine import Imagine
 from threeworlds.cli.info import Info
@@ -27,6 +27,7 @@ from threeworlds.cli.score import Score
 from threeworlds.cli.train import Train
 from threeworlds.cli.worlds import Worlds
 
+PACKAGE = "threeworlds"
 DESCRIPTION = """Train, play, plan with, score and compare the three routes to a world model: sora, genie, jepa.
 
 `threeworlds compare --out runs/compare` is the main job. `threeworlds --version` prints the version.
@@ -64,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's to mend, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if list(arguments) == ["--version"]:
-        output.print(f"threeworlds {__version__}", highlight=False)
+        say(f"threeworlds {__version__}")
         return 0
     command = parse(arguments)
     try:
         command.run()
-    except (ValueError, OSError) as error:
+    except Exception as error:
         if os.environ.get("THREEWORLDS_DEBUG") == "1" or not is_for_the_user(error):
             raise
         errors.print(f"[bold red]error:[/] {escape(message_of(error))}", soft_wrap=True)
@@ -81,13 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def is_for_the_user(error: Exception) -> bool:
-    """Whether an error is for the person at the keyboard: a file that cannot be opened, or a ValueError of ours.
+    """Whether an error is for the person at the keyboard: a file that cannot be opened, or an error that we raised.
 
     A ValueError that a library raised under us is a defect of ours, and its traceback is what helps.
     """
-    if isinstance(error, OSError):
-        return error.filename is not None or _raised_by(error.__traceback__)
-    return _raised_by(error.__traceback__)
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    ours = type(error).__module__.split(".")[0] == PACKAGE
+    return ours or (isinstance(error, ValueError | OSError) and _raised_by_us(error.__traceback__))
 
 
 def message_of(error: Exception) -> str:
@@ -96,7 +98,7 @@ def message_of(error: Exception) -> str:
     return str(error)
 
 
-def _raised_by(trace: TracebackType | None, package: str = "threeworlds") -> bool:
+def _raised_by_us(trace: TracebackType | None) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == package
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == PACKAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from threeworlds.cli.console import output
+from threeworlds.cli.console import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +35,4 @@ class Compare:
 
         run_compare(self)
         write_report(self.out)
-        output.print(f"{self.out / 'report.html'}", markup=False, soft_wrap=True)
+        say(f"{self.out / 'report.html'}")

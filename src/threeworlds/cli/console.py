@@ -13,6 +13,11 @@ output = Console()
 errors = Console(stderr=True)
 
 
+def say(text: str) -> None:
+    """Print a line as it is: no markup, no wrapping, so that a path can be copied."""
+    output.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title: str | None = None) -> None:
     """A table of plain values; nothing in them is read as markup."""
     table = Table(title=title, title_justify="left", header_style="bold")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from threeworlds.cli.console import output, print_mapping
+from threeworlds.cli.console import print_mapping, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class DataIngest:
     """Turn a folder of your own video into clips. A file that cannot be read is set aside with its cause."""
 
     folder: Positional[Path]
-    """Folder of films (mp4, webm, mkv, avi, mov, gif) and folders of images, captions and actions beside them or not."""
+    """Folder of films (mp4, webm, mkv, avi, mov, gif) and folders of images, captions and actions beside them."""
     out: Path
     """Folder to write the clips to; must not exist."""
     size: int = 64
@@ -57,7 +57,7 @@ class DataIngest:
 
         report = ingest(self.folder, self.out, size=(self.size, self.size), fps=self.fps, crop=self.crop)
         for name, cause in report.quarantined.items():
-            output.print(f"set aside {name}: {cause}", markup=False, soft_wrap=True)
+            say(f"set aside {name}: {cause}")
         print_mapping(ClipStore.open(self.out).summary(), title=str(self.out))
 
 
@@ -86,4 +86,4 @@ class DataVerify:
 
         store = ClipStore.open(self.clips)
         store.verify()
-        output.print(f"{self.clips}: {len(store)} episodes, every file as it was written", markup=False)
+        say(f"{self.clips}: {len(store)} episodes, every file as it was written")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from threeworlds.cli.console import output
+from threeworlds.cli.console import say
 from threeworlds.types import Generates, Imagined, Predicts, Prompt
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Imagine:
         prefix = None if self.prefix is None else read_film(self.prefix, spec)[:, -max(1, self.frames // 4) :]
         film = imagine(model, self.prompt, prefix, frames=self.frames, seed=self.seed)
         write_film(to_uint8(film.video[0]), self.out, fps=spec.fps)
-        output.print(f"{film.video.shape[1]} frames in {film.seconds:.1f} s -> {self.out}", markup=False)
+        say(f"{film.video.shape[1]} frames in {film.seconds:.1f} s -> {self.out}")
 
 
 def imagine(model: object, words: str, prefix: Tensor | None, *, frames: int, seed: int) -> Imagined:

@@ -22,7 +22,7 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise ValueError(f"--set takes KEY=VALUE, such as optim.learning_rate=1e-3; got {assignment!r}")
+            raise ValueError(f"--set takes KEY=VALUE, such as generator.width=128; got {assignment!r}")
         words += [f"--{key}", *value.split(",")]
     style = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
     return tyro.cli(type(config), default=config, args=words, prog="--set", add_help=False, config=style)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from threeworlds.cli.console import output
+from threeworlds.cli.console import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,4 +21,4 @@ class Report:
         from threeworlds.report import write_report
 
         write_report(self.directory)
-        output.print(f"{self.directory / 'report.md'}\n{self.directory / 'report.html'}", markup=False, soft_wrap=True)
+        say(f"{self.directory / 'report.md'}\n{self.directory / 'report.html'}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from threeworlds.cli.console import output
+from threeworlds.cli.console import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,12 @@ class Score:
     """Held-out episodes to score on."""
 
     def run(self) -> None:
+        if not self.checkpoints:
+            raise ValueError("score: name at least one folder of a trained model")
+
         from threeworlds.report import write_report
         from threeworlds.score.scorecard import run_score
 
-        if not self.checkpoints:
-            raise ValueError("score: name at least one folder of a trained model")
         run_score(self)
         write_report(self.out)
-        output.print(f"{self.out / 'report.html'}", markup=False, soft_wrap=True)
+        say(f"{self.out / 'report.html'}")

@@ -36,10 +36,10 @@ class Train:
     """Where to stop: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. All but seconds can be repeated bit for bit."""
     resume: bool = False
     """Go on from the last good checkpoint in OUT."""
-    out: Path = Path("runs/train")
-    """Folder for checkpoints, metrics and the trained model."""
+    out: Path | None = None
+    """Folder for checkpoints, metrics and the trained model; without it, runs/ROUTE-RECIPE."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Change one value of the recipe, such as optim.learning_rate=1e-3."""
+    """Change one value of the recipe, such as generator.width=128."""
     print_config: bool = False
     """Print the config as it would run, as JSON, and stop."""
 
@@ -58,26 +58,27 @@ class Train:
         from threeworlds.train import Budget, train_route, use_machine
 
         budget = Budget.parse(self.budget)
+        out = self.out or Path("runs") / f"{self.route}-{self.recipe}"
         use_machine()
         run = train_route(
             route,
             recipe=self.recipe,
             config=config,
-            store=self._clips(),
+            store=self._clips(out),
             budget=budget,
-            out=self.out,
+            out=out,
             seed=self.seed,
             resume=self.resume,
         )
         print_spent(run)
 
-    def _clips(self) -> ClipStore:
+    def _clips(self, out: Path) -> ClipStore:
         from threeworlds.cli.clips import generate
         from threeworlds.data import ClipStore
 
         if self.data is not None:
             return ClipStore.open(self.data)
-        made = self.out / "clips"
+        made = out / "clips"
         if made.exists():  # the store appears only when it is complete
             return ClipStore.open(made)
         return generate(self.world, made, episodes=self.episodes, seed=self.seed)

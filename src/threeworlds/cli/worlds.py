@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from threeworlds.cli.console import output, print_table
+from threeworlds.cli.console import print_table, say
 
 if TYPE_CHECKING:
     from threeworlds.types import ActionSpec
@@ -41,9 +41,9 @@ class Worlds:
 
         (clip,) = collect(world, episodes=1, seed=self.seed, workers=1, size=self.size)
         write_film(clip.video, self.film, fps=clip.fps)
-        output.print(f"{len(clip.video)} frames of {world} (seed {self.seed}) -> {self.film}")
+        say(f"{len(clip.video)} frames of {world} (seed {self.seed}) -> {self.film}")
         for caption in clip.captions:
-            output.print(f"  frames {caption.start}-{caption.stop - 1}: {caption.text}", markup=False)
+            say(f"  frames {caption.start}-{caption.stop - 1}: {caption.text}")
 
 
 def describe_world(world: World) -> tuple[object, ...]:

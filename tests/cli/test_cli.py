@@ -1,0 +1,238 @@
+"""The command line as a person meets it: help, errors in one line, exit codes."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from threeworlds.cli import main
+from threeworlds.cli.app import parse
+
+COMMANDS = ("compare", "train", "score", "report", "imagine", "worlds", "data", "info")
+DATA_COMMANDS = ("generate", "ingest", "info", "verify")
+ALL = [(name,) for name in COMMANDS] + [("data", name) for name in DATA_COMMANDS]
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def help_of(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "clips"
+    assert run("data", "generate", "--episodes", 30, "--out", path) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One model of each route, trained for two steps a stage or so."""
+    folder = tmp_path_factory.mktemp("trained")
+    for route in ("sora", "genie", "jepa"):
+        words = ("--recipe", "debug", "--data", clips, "--budget", "4steps", "--out", folder / route)
+        assert run("train", route, *words) == 0
+    return {route: folder / route for route in ("sora", "genie", "jepa")}
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of((), capsys)
+    assert all(f"• {name}" in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_and_every_flag_has_help(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of(words, capsys)
+    assert shown.split("\n\n")[1].strip()  # the sentence under the usage line
+    lines = [line.strip("│ ") for line in shown.splitlines()]
+    flags = [i for i, line in enumerate(lines) if re.match("--[a-z]", line)]
+    for i in flags:  # help stands beside a flag or, when that is long, under it
+        told = lines[i].partition("  ")[2] or lines[i + 1]
+        assert told.strip(), f"no help for {lines[i]}"
+        assert not told.startswith(("--", "(")), f"no help for {lines[i]}"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("threeworlds ")
+
+
+def test_an_unknown_command_or_flag_is_refused() -> None:
+    for words in (["comapre"], ["info", "--colour"], ["train", "sorra"], []):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 2
+
+
+def test_flags_reach_the_command() -> None:
+    command = parse(shlex.split("compare --video films --routes sora,jepa --budget 2m --seed 7 --items 50 --out o"))
+    expected = {"video": Path("films"), "routes": "sora,jepa", "budget": "2m", "seed": 7, "items": 50}
+    assert {name: getattr(command, name) for name in expected} == expected
+
+
+ERRORS = {
+    "unknown world": (("data", "generate", "--world", "arenna", "--out", "{tmp}/c"), "arena"),
+    "no store": (("data", "info", "{tmp}/none"), "none"),
+    "no card": (("info", "{tmp}/none"), "none"),
+    "not a card": (("info", "{tmp}/torn"), "not JSON"),
+    "no result": (("report", "{tmp}/none"), "none"),
+    "no model": (("imagine", "--checkpoint", "{tmp}/none"), "none"),
+    "unknown recipe": (("train", "sora", "--recipe", "huge", "--out", "{tmp}/r"), "debug, small, base"),
+    "bad budget": (("train", "sora", "--budget", "4 parsecs", "--out", "{tmp}/r"), "4 parsecs"),
+    "bad assignment": (("train", "sora", "--set", "generator.width", "--print-config"), "KEY=VALUE"),
+    "bad suffix": (("worlds", "--world", "arena", "--film", "{tmp}/film.xyz"), ".gif, .mp4, .png"),
+    "nothing to score": (("score", "--out", "{tmp}/s"), "at least one"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_one_red_line_and_exit_code_2(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THREEWORLDS_DEBUG", raising=False)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "card.json").write_text("{")
+    words, told = ERRORS[name]
+    assert run(*(word.format(tmp=tmp_path) for word in words)) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert told in shown
+    assert "Traceback" not in shown
+    assert len(shown.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREEWORLDS_DEBUG", "1")
+    with pytest.raises(FileNotFoundError):
+        run("info", tmp_path / "none")
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        int("a")  # the interpreter's own ValueError, raised under this test's frame, not under ours
+
+    monkeypatch.setattr("threeworlds.worlds.collect", broken)
+    with pytest.raises(ValueError, match="invalid literal"):
+        run("worlds", "--world", "arena")
+
+
+def test_interrupting_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("threeworlds.worlds.collect", interrupt)
+    assert run("worlds", "--world", "arena") == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_worlds_lists_every_world(capsys: pytest.CaptureFixture[str]) -> None:
+    from threeworlds.worlds import WORLDS
+
+    assert run("worlds") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in WORLDS)
+
+
+def test_generated_clips_depend_on_the_seed_alone(clips: Path, tmp_path: Path) -> None:
+    from threeworlds.data import ClipStore
+
+    for seed, out in ((0, "same"), (1, "other")):
+        assert run("data", "generate", "--episodes", 30, "--seed", seed, "--out", tmp_path / out) == 0
+    original = ClipStore.open(clips).hash
+    assert ClipStore.open(tmp_path / "same").hash == original
+    assert ClipStore.open(tmp_path / "other").hash != original
+
+
+def test_data_info_and_verify(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", "info", clips) == 0
+    assert run("data", "verify", clips) == 0
+    assert "30 episodes" in capsys.readouterr().out
+
+
+def test_verify_sees_a_changed_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("data", "generate", "--episodes", 12, "--out", tmp_path / "c") == 0
+    shard = max((tmp_path / "c").rglob("*.npy"), key=lambda file: file.stat().st_size)
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert run("data", "verify", tmp_path / "c") == 2
+    assert shard.name in capsys.readouterr().err
+
+
+def test_print_config_is_json_with_the_change_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--set", "generator.width=48", "--set", "autoencoder.channels=4,4,8", "--print-config")
+    assert run("train", "sora", "--recipe", "debug", *words) == 0
+    config = json.loads(capsys.readouterr().out)
+    assert config["generator"]["width"] == 48
+    assert config["autoencoder"]["channels"] == [4, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [("generator.widht=3", "generator.width"), ("generator.width=wide", "wide"), ("autoencoder.kind=x", "'conv'")],
+)
+def test_an_unknown_key_or_a_wrong_value_is_refused(
+    assignment: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run("train", "sora", "--recipe", "debug", "--set", assignment, "--print-config")
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_train_leaves_a_model_with_a_card(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for route, path in trained.items():
+        assert {"model.safetensors", "config.json", "card.json"} <= {file.name for file in path.iterdir()}
+        assert run("info", path) == 0
+        assert f"threeworlds train {route} --recipe debug" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_train_makes_its_own_clips_and_takes_them_up_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("train", "jepa", "--recipe", "debug", "--episodes", 30, "--budget", "3steps")
+    assert run(*words) == 0
+    assert (tmp_path / "runs/jepa-debug/clips/store.json").exists()
+    assert run(*words) == 2  # a run is there already
+    assert "resume" in capsys.readouterr().err
+    assert run(*words, "--resume") == 0
+
+
+def test_imagine_from_words_and_from_frames(trained: dict[str, Path], tmp_path: Path) -> None:
+    prefix, film = tmp_path / "prefix.gif", tmp_path / "film.png"
+    assert run("worlds", "--world", "arena", "--film", prefix) == 0
+    assert run("imagine", "a red disc rises", "--checkpoint", trained["sora"], "--frames", 8, "--out", film) == 0
+    h, w = pixels(film).shape[:2]
+    assert w == 8 * h
+    words = ("imagine", "--checkpoint", trained["genie"], "--prefix", prefix, "--frames", 8, "--out", film)
+    assert run(*words) == 0
+    assert pixels(film).std() > 1
+
+
+def test_imagine_says_what_a_model_cannot_do(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("imagine", "a red disc", "--checkpoint", trained["genie"]) == 2
+    assert "takes no words" in capsys.readouterr().err
+    assert run("imagine", "--checkpoint", trained["genie"]) == 2
+    assert "--prefix" in capsys.readouterr().err
+
+
+def test_info_names_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info") == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("threeworlds", "torch", "sgemm_gflops"))
