@@ -1,1 +1,19 @@
 """The three routes, found by name. A route wires parts and states its objective; routes never import each other."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threeworlds.types import Route
+
+ROUTES = ("sora", "genie", "jepa")
+
+
+def get_route(name: str) -> Route:
+    """The route of that registered name, imported now and not before."""
+    if name not in ROUTES:
+        raise ValueError(f"no route {name!r}; routes: {', '.join(ROUTES)}")
+    route: Route = import_module(f"threeworlds.routes.{name}.route").ROUTE
+    return route

@@ -1,0 +1,36 @@
+"""Solvers of dx/dt = v(x, t) from noise (t = 0) to data (t = 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Velocity = Callable[[Tensor, float], Tensor]
+
+
+def time_grid(steps: int, shift: float = 1.0) -> list[float]:
+    """steps + 1 times from 0 to 1; shift > 1 spends more of them near the noise (SD3, arXiv 2403.03206, Eq. 23)."""
+    if steps < 1:
+        raise ValueError(f"{steps} steps; at least 1")
+    uniform = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    return (uniform / (shift - (shift - 1) * uniform)).tolist()
+
+
+def euler(velocity: Velocity, x: Tensor, times: list[float]) -> Tensor:
+    """First order: x += dt v(x, t)."""
+    for t, after in zip(times, times[1:], strict=False):
+        x = x + (after - t) * velocity(x, t)
+    return x
+
+
+def heun(velocity: Velocity, x: Tensor, times: list[float]) -> Tensor:
+    """Second order, two evaluations a step; the last step is Euler's, since v is not defined at t = 1."""
+    for t, after in zip(times, times[1:], strict=False):
+        slope = velocity(x, t)
+        guess = x + (after - t) * slope
+        if after < 1:
+            slope = (slope + velocity(guess, after)) / 2
+        x = x + (after - t) * slope
+    return x

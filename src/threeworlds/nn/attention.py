@@ -1,0 +1,88 @@
+"""Attention, rotary positions and the transformer block that every route builds on.
+
+Legend: b batch (any leading axes), n tokens, d width, h heads, e head width (d = h e), k position axes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Rope = tuple[Tensor, Tensor]  # cosine and sine, each [n, e / 2]
+KeyValue = tuple[Tensor, Tensor]  # keys and values, each [b, h, n, e]
+
+
+def grid_positions(*sizes: int) -> Tensor:
+    """Coordinates of every cell of a grid, last axis fastest: float [prod(sizes), len(sizes)]."""
+    axes = [torch.arange(size, dtype=torch.float32) for size in sizes]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
+
+
+def rope_table(positions: Tensor, head_width: int, base: float = 100.0) -> Rope:
+    """Rotary angles for k-dimensional positions (RoFormer, arXiv 2104.09864, one band of the head per axis).
+
+    positions [n, k] -> cosine and sine [n, head_width / 2]. Bands that do not divide evenly go to the first axis.
+    The base is small because our grids are: 100 turns the slowest pair once in about 600 cells.
+    """
+    pairs, axes = head_width // 2, positions.shape[-1]
+    bands = [pairs - (axes - 1) * (pairs // axes)] + [pairs // axes] * (axes - 1)
+    angles = [
+        positions[:, axis, None] * base ** (-torch.arange(band, dtype=torch.float32) / band)
+        for axis, band in enumerate(bands)
+    ]
+    angle = torch.cat(angles, dim=-1)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Turn each pair (x[i], x[i + e / 2]) by its position's angle. x [..., n, e]."""
+    cos, sin = rope
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with RMS-normalised queries and keys (QK-norm, arXiv 2302.05442)."""
+
+    def __init__(self, width: int, heads: int, context_width: int | None = None) -> None:
+        super().__init__()
+        self.heads, self.head_width = heads, width // heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(context_width or width, 2 * width, bias=False)
+        self.query_norm = nn.RMSNorm(self.head_width)
+        self.key_norm = nn.RMSNorm(self.head_width)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def project(self, context: Tensor, rope: Rope | None = None) -> KeyValue:
+        """Keys and values of context [b, n, d], to attend to now or to keep."""
+        key, value = self.key_value(context).chunk(2, dim=-1)
+        key = self.key_norm(self._split(key))
+        return (rotate(key, rope) if rope else key), self._split(value)
+
+    def attend(
+        self, x: Tensor, key_value: KeyValue, *, rope: Rope | None = None, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """x [b, n, d] looks at keys and values; ``mask`` True = may look."""
+        query = self.query_norm(self._split(self.query(x)))
+        query = rotate(query, rope) if rope else query
+        y = F.scaled_dot_product_attention(query, *key_value, attn_mask=mask, is_causal=causal)
+        return self.out(y.transpose(-3, -2).flatten(-2))
+
+    def forward(self, x: Tensor, *, rope: Rope | None = None, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        return self.attend(x, self.project(x, rope), rope=rope, mask=mask, causal=causal)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, self.head_width)).transpose(-3, -2)
+
+
+class FeedForward(nn.Sequential):
+    """Two linear maps with a GELU between them."""
+
+    def __init__(self, width: int, ratio: int = 4) -> None:
+        super().__init__(nn.Linear(width, ratio * width), nn.GELU(approximate="tanh"), nn.Linear(ratio * width, width))
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Adaptive layer norm's affine part (DiT, arXiv 2212.09748, section 3.2)."""
+    return x * (1 + scale) + shift

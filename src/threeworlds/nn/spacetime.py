@@ -1,0 +1,75 @@
+"""Spacetime transformer blocks: joint attention for few tokens, factorised attention for causal roll-outs.
+
+Legend: b batch, t frames, n tokens a frame, d width, s words.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from threeworlds.nn.attention import Attention, FeedForward, KeyValue, Rope, modulate
+
+
+class JointBlock(nn.Module):
+    """Full spacetime attention, cross-attention to words, MLP; adaLN-zero per frame (DiT, arXiv 2212.09748)."""
+
+    def __init__(self, width: int, heads: int, text_width: int | None = None) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        self.attention = Attention(width, heads)
+        self.text = Attention(width, heads, text_width) if text_width else None
+        self.text_norm = nn.LayerNorm(width) if text_width else None
+        self.mlp = FeedForward(width)
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(
+        self, z_btnd: Tensor, condition_btd: Tensor, rope: Rope, words: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """``words``: (embeddings [b, s, d], mask [b, s] True = a word)."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition_btd).unsqueeze(2).chunk(6, dim=-1)
+        tokens = modulate(self.norms[0](z_btnd), shift1, scale1).flatten(1, 2)
+        z_btnd = z_btnd + gate1 * self.attention(tokens, rope=rope).view_as(z_btnd)
+        if words is not None and self.text is not None and self.text_norm is not None:
+            z_btnd = z_btnd + self._read(self.text, self.text_norm(z_btnd), words)
+        return z_btnd + gate2 * self.mlp(modulate(self.norms[1](z_btnd), shift2, scale2))
+
+    @staticmethod
+    def _read(text: Attention, z_btnd: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
+        embedding, mask = words
+        read = text.attend(z_btnd.flatten(1, 2), text.project(embedding), mask=mask[:, None, None, :])
+        return read.view_as(z_btnd)
+
+
+class SpaceTimeBlock(nn.Module):
+    """Spatial attention, causal temporal attention, one MLP (ST-transformer, Genie, arXiv 2402.15391, section 2.1)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.space = Attention(width, heads)
+        self.time = Attention(width, heads)
+        self.mlp = FeedForward(width)
+
+    def forward(
+        self, z_btnd: Tensor, space: Rope | None, time: Rope, past: KeyValue | None = None
+    ) -> tuple[Tensor, KeyValue]:
+        """Returns the new tokens and the temporal keys and values [b, n, h, t, e] to keep as ``past``.
+
+        With ``past`` given, z holds the frames after it, and only those are computed.
+        """
+        z_btnd = z_btnd + self.space(self.norms[0](z_btnd), rope=space)
+        over_time, kept = self._attend_time(self.norms[1](z_btnd).transpose(1, 2), time, past)
+        z_btnd = z_btnd + over_time.transpose(1, 2)
+        return z_btnd + self.mlp(self.norms[2](z_btnd)), kept
+
+    def _attend_time(self, z_bntd: Tensor, time: Rope, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
+        key, value = self.time.project(z_bntd, time)
+        if past is None:
+            return self.time.attend(z_bntd, (key, value), rope=time, causal=True), (key, value)
+        if z_bntd.shape[2] != 1:
+            raise ValueError(f"with a cache, frames come one at a time; got {z_bntd.shape[2]}")
+        kept = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)
+        return self.time.attend(z_bntd, kept, rope=time), kept

@@ -1,0 +1,1 @@
+"""genie: image + latent action -> the next frame. Tokenizer, latent action model and dynamics, from video alone."""

@@ -1,0 +1,142 @@
+"""The dynamics: a masked-token spacetime transformer (Genie, arXiv 2402.15391; MaskGIT, arXiv 2202.04200).
+
+A frame is its tokens, with the action that led to it in front and added to each of them. Attention is full within a
+frame and causal over time, so finished frames are computed once and kept.
+
+Legend: b batch, t frames, n tokens a frame, d width, v token values.
+"""
+
+from __future__ import annotations
+
+from math import cos, pi
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from threeworlds.nn.attention import KeyValue, Rope, grid_positions, rope_table
+from threeworlds.nn.spacetime import SpaceTimeBlock
+from threeworlds.routes.genie.recipes import DynamicsConfig
+from threeworlds.types import Batch
+
+Cache = list[KeyValue]  # one a layer, over the finished frames
+
+
+class Dynamics(nn.Module):
+    """Tokens and codes of the past -> tokens of the next frame.
+
+    Codes: 0 .. codes - 1 are buttons, ``null`` = codes is "no action given". ``codes[:, t]`` led to frame t; the first
+    frame's is null.
+    """
+
+    def __init__(self, config: DynamicsConfig, values: int, codes: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.config, self.values, self.null, self.grid = config, values, codes, grid
+        self.tokens = nn.Embedding(values + 1, config.width)
+        self.actions = nn.Embedding(codes + 1, 2 * config.width)
+        self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.read_out = nn.Linear(config.width, values)
+        for embedding in (self.tokens, self.actions):
+            nn.init.normal_(embedding.weight, std=0.5)
+
+    @property
+    def mask(self) -> int:
+        """The token that stands for "not known yet"."""
+        return self.values
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """``batch.cached``: tokens [b, t, n] and code [b, t]."""
+        tokens, codes = batch.cached["tokens"].long(), batch.cached["code"].long()
+        codes = self._hide_actions(codes)
+        hidden = hidden_tokens(tokens.shape, self.config.clean)
+        seen = torch.where(hidden, self.mask, self._corrupt(tokens))
+        logits = self.logits(seen, codes)[0][hidden]
+        loss = F.cross_entropy(logits, tokens[hidden])
+        right = (logits.argmax(-1) == tokens[hidden]).float().mean()
+        return loss, {"accuracy": right.detach()}
+
+    def logits(
+        self, tokens: Tensor, codes: Tensor, past: Cache | None = None, first: int = 0
+    ) -> tuple[Tensor, Cache]:
+        """tokens [b, t, n], codes [b, t] -> logits [b, t, n, v] and the cache that includes these frames.
+
+        ``first`` is the time of the first frame given; with ``past``, frames come one at a time.
+        """
+        z, kept = self._embed(tokens, codes), []
+        space, time = self._ropes(first, tokens.shape[1])
+        for layer, block in enumerate(self.blocks):
+            z, key_value = block(z, space, time, past[layer] if past else None)
+            kept.append(key_value)
+        return self.read_out(self.norm(z[:, :, 1:])), kept
+
+    @torch.inference_mode()
+    def next_frame(
+        self, past: Cache, code: Tensor, time: int, generator: torch.Generator
+    ) -> tuple[Tensor, Cache]:
+        """Fill one frame by MaskGIT's confidence schedule. code [b] -> tokens [b, n] and the longer cache."""
+        count = self.grid[0] * self.grid[1]
+        tokens = torch.full((len(code), 1, count), self.mask)
+        for step in range(self.config.refinements):
+            logits = self._guided(tokens, code[:, None], past, time)
+            sampled, confidence = draw(logits, self.config.temperature, generator)
+            known = tokens != self.mask
+            sampled = torch.where(known, tokens, sampled)
+            confidence = torch.where(known, torch.inf, confidence)
+            keep = count - int(count * cos(pi / 2 * (step + 1) / self.config.refinements))
+            lowest = confidence.topk(max(keep, 1), dim=-1).values[..., -1:]
+            tokens = torch.where(confidence >= lowest, sampled, self.mask)
+        return tokens[:, 0], self.logits(tokens, code[:, None], past, time)[1]
+
+    def _guided(self, tokens: Tensor, code: Tensor, past: Cache, time: int) -> Tensor:
+        logits = self.logits(tokens, code, past, time)[0]
+        if self.config.guidance == 1:
+            return logits
+        plain = self.logits(tokens, torch.full_like(code, self.null), past, time)[0]
+        return plain + self.config.guidance * (logits - plain)
+
+    def _embed(self, tokens: Tensor, codes: Tensor) -> Tensor:
+        """[b, t, 1 + n, d]: the action in front, and added to each token."""
+        prepended, added = self.actions(codes)[:, :, None].chunk(2, dim=-1)
+        return torch.cat([prepended, self.tokens(tokens) + added], dim=2)
+
+    def _ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
+        head, device = self.config.width // self.config.heads, self.tokens.weight.device
+        cells = grid_positions(*self.grid) + 1  # the action stands at the origin
+        space = torch.cat([torch.zeros(1, 2), cells]).to(device)
+        time = grid_positions(first + frames)[first:].to(device)
+        return rope_table(space, head), rope_table(time, head)
+
+    def _hide_actions(self, codes: Tensor) -> Tensor:
+        """No action leads to the first frame; some clips train without any."""
+        codes = codes.clone()
+        codes[:, 0] = self.null
+        codes[torch.rand(len(codes)) < self.config.action_dropout] = self.null
+        return codes
+
+    def _corrupt(self, tokens: Tensor) -> Tensor:
+        random = torch.randint_like(tokens, self.values)
+        return torch.where(torch.rand(tokens.shape) < self.config.corruption, random, tokens)
+
+
+def hidden_tokens(shape: torch.Size, clean: float) -> Tensor:
+    """Which tokens to hide, bool [b, t, n]: a part ``clean`` of the frames none, the rest at a rate of its own.
+
+    Rates follow MaskGIT's cosine of a uniform draw; the last frame always hides some, so that every clip teaches.
+    """
+    batch, frames, _ = shape
+    rate = torch.cos(pi / 2 * torch.rand(batch, frames))
+    rate[torch.rand(batch, frames) < clean] = 0
+    rate[:, -1] = torch.cos(pi / 2 * torch.rand(batch))
+    return torch.rand(shape) < rate[..., None]
+
+
+def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Sample tokens and their log-probabilities (confidence). Temperature 0 takes the likeliest."""
+    log_p = logits.log_softmax(-1)
+    noisy = log_p
+    if temperature > 0:
+        uniform = torch.rand(logits.shape, generator=generator).clamp_min(1e-9)
+        noisy = log_p - temperature * (-uniform.log()).log()
+    sampled = noisy.argmax(-1)
+    return sampled, log_p.gather(-1, sampled[..., None])[..., 0]

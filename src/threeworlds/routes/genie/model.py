@@ -1,0 +1,129 @@
+"""The genie route, wired: tokenizer + latent action model + dynamics; pictures and buttons in, the next frames out.
+
+Legend: b batch, k given frames, t frames, n tokens a frame.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from threeworlds.routes.genie.dynamics import Cache, Dynamics
+from threeworlds.routes.genie.latent_action import LatentAction
+from threeworlds.routes.genie.recipes import GenieConfig
+from threeworlds.routes.genie.tokenizer import Tokenizer
+from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Stage, State
+
+
+class Genie(nn.Module):
+    """Plays, Predicts (given latent actions, or letting it run) and Represents."""
+
+    control: Literal["none", "action", "code"] = "code"
+
+    def __init__(self, config: GenieConfig, spec: ClipSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+        self.n_codes = config.actions.codes
+        self.tokenizer = Tokenizer(config.tokenizer, spec.height, spec.width)
+        self.actions = LatentAction(config.actions, spec.height, spec.width)
+        self.dynamics = Dynamics(config.dynamics, self.tokenizer.size, self.n_codes, self.tokenizer.grid)
+
+    @torch.inference_mode()
+    def infer_codes(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> the latent action of each step, int64 [b, t - 1]."""
+        return self.actions.infer_codes(video)
+
+    @torch.inference_mode()
+    def represent(self, video: Tensor) -> State:
+        """The quantized codes of each frame, laid flat."""
+        return State(z=self.tokenizer.codes(self.tokenizer.encode(video)).flatten(2))
+
+    @torch.inference_mode()
+    def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
+        """Continue ``context`` by ``frames`` frames under latent actions, or under none (null: let it run)."""
+        start = perf_counter()
+        codes = self._codes(context, frames, action)
+        generator = torch.Generator().manual_seed(seed)
+        past, time = self.remember(context, codes[:, : context.shape[1] - 1])
+        made = []
+        for code in codes[:, context.shape[1] - 1 :].unbind(1):
+            tokens, past = self.dynamics.next_frame(past, code, time, generator)
+            past, time = self.forget(past), time + 1
+            made.append(tokens)
+        video = self.tokenizer.decode(torch.stack(made, dim=1))
+        return Imagined(video=video, seconds=perf_counter() - start)
+
+    def remember(self, context: Tensor, codes: Tensor) -> tuple[Cache, int]:
+        """Take in finished frames [b, k, c, h, w] and the codes [b, k - 1] between them -> cache, next frame's time."""
+        tokens = self.tokenizer.encode(context)
+        led_here = F.pad(codes, (1, 0), value=self.dynamics.null)
+        return self.forget(self.dynamics.logits(tokens, led_here)[1]), context.shape[1]
+
+    def forget(self, past: Cache) -> Cache:
+        """Keep what the dynamics saw in training: its window less the frame to come."""
+        keep = self.config.dynamics.frames - 1
+        return [(key[..., -keep:, :], value[..., -keep:, :]) for key, value in past]
+
+    def _codes(self, context: Tensor, frames: int, action: Tensor | None) -> Tensor:
+        given = context.shape[1] - 1
+        if action is None:
+            seen = self.actions.infer_codes(context) if given else torch.zeros(len(context), 0, dtype=torch.long)
+            return F.pad(seen, (0, frames), value=self.dynamics.null)
+        if action.shape[1] != given + frames:
+            raise ValueError(f"{action.shape[1]} codes for {given + 1} given and {frames} new frames; needs {given + frames}")
+        if action.min() < 0 or action.max() > self.dynamics.null:
+            raise ValueError(f"code {int(action.max())}; allowed: 0 to {self.n_codes - 1}, or {self.dynamics.null} for none")
+        return action
+
+
+def stages(model: nn.Module) -> list[Stage]:
+    """Tokenizer, latent actions, then the dynamics on what both have made of the clips."""
+    assert isinstance(model, Genie)
+    tokenizer, actions, dynamics = model.config.tokenizer, model.config.actions, model.config.dynamics
+    return [
+        Stage(
+            name="tokenizer",
+            module=model.tokenizer,
+            share=tokenizer.share,
+            frames=tokenizer.frames,
+            batch_size=tokenizer.batch_size,
+            optim=Optim(learning_rate=tokenizer.learning_rate),
+        ),
+        Stage(
+            name="actions",
+            module=model.actions,
+            share=actions.share,
+            frames=actions.frames,
+            batch_size=actions.batch_size,
+            optim=Optim(learning_rate=actions.learning_rate),
+            finish=model.actions.make_buttons,
+        ),
+        Stage(
+            name="dynamics",
+            module=model.dynamics,
+            share=1 - tokenizer.share - actions.share,
+            frames=dynamics.frames,
+            batch_size=dynamics.batch_size,
+            columns=("tokens", "code"),
+            cache=lambda video: tokens_and_codes(model, video),
+            optim=Optim(learning_rate=dynamics.learning_rate),
+        ),
+    ]
+
+
+def tokens_and_codes(model: Genie, video: Tensor) -> dict[str, Tensor]:
+    """An episode [1, t, c, h, w] -> its tokens [1, t, n] and the code that led to each frame [1, t] (the first: null)."""
+    codes = F.pad(model.infer_codes(video), (1, 0), value=model.dynamics.null)
+    return {"tokens": model.tokenizer.encode(video).to(torch.int32), "code": codes.to(torch.int32)}
+
+
+def teacher_forced_error(model: Genie, batch: Batch) -> float:
+    """Mean squared error of a free roll-out under the clip's own codes: what checkpoints are chosen by."""
+    assert batch.video is not None
+    context = batch.video[:, :2]
+    made = model.predict(context, batch.video.shape[1] - 2, action=model.infer_codes(batch.video)).video
+    return float((made - batch.video[:, 2:]).square().mean())

@@ -1,0 +1,83 @@
+"""Named sizes of the jepa route. Each is a function, so that a recipe can be read, printed and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldModelConfig:
+    """Encoder and predictor, trained together."""
+
+    channels: tuple[int, int, int] = (32, 64, 96)
+    stack: int = 2  # frames that make a state: 2 where things have speed, 1 where position is all
+    state: int = 64  # d
+    hidden: int = 256  # width of the encoder's and the predictor's MLPs
+    layers: int = 2  # residual layers of the predictor
+    frames: int = 6
+    unroll: int = 4  # steps of open-loop prediction in the loss
+    batch_size: int = 128
+    sigreg: float = 0.05  # weight of the anti-collapse term
+    directions: int = 64  # random projections of SIGReg
+    inverse: float = 1.0  # weight of the inverse dynamics on the displacement, where there are actions
+    action_dropout: float = 0.15  # part of the windows that train without actions: the null action
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """State -> picture, trained afterwards on frozen states: it shows what the state believes."""
+
+    channels: tuple[int, int, int] = (32, 64, 96)
+    moving: float = 4.0
+    frames: int = 4
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerConfig:
+    """Cross-entropy search over action sequences; cost = distance to the goal's state, summed over the roll-out."""
+
+    horizon: int = 8
+    candidates: int = 128
+    elites: int = 16
+    rounds: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class JepaConfig:
+    world: WorldModelConfig = field(default_factory=WorldModelConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+
+
+def debug() -> JepaConfig:
+    """Seconds: for tests of the plumbing."""
+    return JepaConfig(
+        world=WorldModelConfig(channels=(8, 8, 16), state=16, hidden=32, layers=1, batch_size=8, directions=16),
+        decoder=DecoderConfig(channels=(8, 8, 16), frames=2, batch_size=4),
+        planner=PlannerConfig(horizon=3, candidates=16, elites=4, rounds=2),
+    )
+
+
+def small() -> JepaConfig:
+    """Minutes on two cores, 32 pixels (64 in ``rooms``)."""
+    return JepaConfig()
+
+
+def base() -> JepaConfig:
+    """Half an hour on two cores, 32 or 64 pixels."""
+    return JepaConfig(
+        world=WorldModelConfig(channels=(32, 64, 128), state=128, hidden=384, layers=3),
+        decoder=DecoderConfig(channels=(32, 64, 128)),
+    )
+
+
+def rooms() -> JepaConfig:
+    """Minutes on two cores, for worlds where a picture is the whole state (no speed), such as ``rooms``."""
+    return JepaConfig(world=WorldModelConfig(channels=(16, 32, 64), stack=1, frames=6, unroll=5))
+
+
+RECIPES: Mapping[str, Callable[[], JepaConfig]] = {"debug": debug, "small": small, "base": base, "rooms": rooms}

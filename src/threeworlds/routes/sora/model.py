@@ -1,0 +1,122 @@
+"""The sora route, wired: compression network + generator; words or first frames in, clips out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from threeworlds.flow.path import data_to_velocity
+from threeworlds.flow.solver import euler, time_grid
+from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
+from threeworlds.routes.sora.generator import Generator
+from threeworlds.routes.sora.objective import FlowObjective
+from threeworlds.routes.sora.recipes import SoraConfig
+from threeworlds.types import ClipSpec, Imagined, Optim, Prompt, Stage, State
+
+
+class Sora(nn.Module):
+    """Generates, Predicts and Represents."""
+
+    control: Literal["none", "action", "code"] = "none"
+
+    def __init__(self, config: SoraConfig, spec: ClipSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+        self.autoencoder = build_autoencoder(config, spec)
+        self.generator = Generator(config.generator, self.autoencoder.channels, self.autoencoder.grid)
+
+    @torch.inference_mode()
+    def generate(self, prompt: Prompt, *, seed: int) -> Imagined:
+        """A clip of ``prompt.frames`` frames from words, first frames, both or neither."""
+        start = perf_counter()
+        batch = len(prompt.video) if prompt.video is not None else len(prompt.caption or ("",) * prompt.batch)
+        given = self.autoencoder.encode(prompt.video) if prompt.video is not None else self._nothing(batch)
+        captions = prompt.caption or ("",) * batch
+        latent = self._roll_out(given, prompt.frames, captions, torch.Generator().manual_seed(seed))
+        video = self.autoencoder.decode(latent)
+        return Imagined(video=video, seconds=perf_counter() - start)
+
+    def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
+        """Continue ``context`` [b, k, c, h, w] by ``frames`` frames. This route takes no actions."""
+        if action is not None:
+            raise ValueError("the sora route takes no actions; call predict without them")
+        imagined = self.generate(Prompt(video=context, frames=context.shape[1] + frames), seed=seed)
+        return Imagined(video=imagined.video[:, context.shape[1] :], seconds=imagined.seconds)
+
+    @torch.inference_mode()
+    def represent(self, video: Tensor) -> State:
+        """The latents of each frame, laid flat."""
+        return State(z=self.autoencoder.encode(video).flatten(2))
+
+    def _nothing(self, batch: int) -> Tensor:
+        return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid)
+
+    def _roll_out(self, latent: Tensor, frames: int, captions: Sequence[str], generator: torch.Generator) -> Tensor:
+        """Fill the window, then slide it: half of it is kept as context for the next half."""
+        window = self.config.generator.frames
+        while latent.shape[1] < frames:
+            context = latent[:, -(window // 2) :]
+            new = min(window - context.shape[1], frames - latent.shape[1])
+            latent = torch.cat([latent, self._fill(context, new, captions, generator)], dim=1)
+        return latent[:, :frames]
+
+    def _fill(self, context: Tensor, new: int, captions: Sequence[str], generator: torch.Generator) -> Tensor:
+        """Solve the flow for ``new`` frames after a clean context."""
+        batch, given = context.shape[:2]
+        shape = (batch, new, self.autoencoder.channels, *self.autoencoder.grid)
+        words, null = self.generator.words(captions), self.generator.words(("",) * batch)
+        guided = any(captions)
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            time = torch.cat([torch.ones(batch, given), torch.full((batch, new), t)], dim=1)
+            clip = torch.cat([context, x], dim=1)
+            estimate = self.generator(clip, time, words)[:, given:]
+            if guided:
+                plain = self.generator(clip, time, null)[:, given:]
+                estimate = plain + self.config.generator.guidance * (estimate - plain)
+            return data_to_velocity(estimate, x, torch.tensor(t))
+
+        return euler(velocity, torch.randn(shape, generator=generator), time_grid(self.config.generator.steps))
+
+
+def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | PixelPatches:
+    if config.autoencoder.kind == "pixels":
+        return PixelPatches(spec.height, spec.width)
+    return Autoencoder(config.autoencoder, spec.height, spec.width)
+
+
+def stages(model: nn.Module) -> list[Stage]:
+    """First the compression network (if there is one to train), then the generator on its latents."""
+    assert isinstance(model, Sora)
+    autoencoder = model.autoencoder
+    if isinstance(autoencoder, PixelPatches):
+        return [_generator_stage(model, share=1.0)]
+    config = autoencoder.config
+    compression = Stage(
+        name="autoencoder",
+        module=autoencoder,
+        share=config.share,
+        frames=config.frames,
+        batch_size=config.batch_size,
+        optim=Optim(learning_rate=config.learning_rate),
+        finish=autoencoder.normalise,
+    )
+    return [compression, _generator_stage(model, share=1 - config.share)]
+
+
+def _generator_stage(model: Sora, share: float) -> Stage:
+    config, autoencoder = model.config.generator, model.autoencoder
+    return Stage(
+        name="generator",
+        module=FlowObjective(model.generator, model.spec.captioned),
+        share=share,
+        frames=config.frames,
+        batch_size=config.batch_size,
+        columns=("latent", "caption") if model.spec.captioned else ("latent",),
+        cache=lambda video: {"latent": autoencoder.encode(video)},
+        optim=Optim(learning_rate=config.learning_rate),
+    )

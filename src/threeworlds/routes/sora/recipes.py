@@ -1,0 +1,71 @@
+"""Named sizes of the sora route. Each is a function, so that a recipe can be read, printed and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """The compression network: frames <-> latents of a grid eight times smaller."""
+
+    kind: Literal["conv", "pixels"] = "conv"  # "pixels": 8 x 8 pixel patches, no network (the control)
+    channels: tuple[int, int, int] = (32, 64, 96)
+    latent: int = 8  # channels of a latent cell
+    kl: float = 1e-4  # weight of the KL term
+    moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
+    share: float = 0.25  # of the route's budget
+    frames: int = 8
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The spacetime flow transformer."""
+
+    width: int = 160
+    layers: int = 6
+    heads: int = 5
+    patch: int = 2  # latent cells per token, each way
+    frames: int = 16  # frames it sees at once
+    text_width: int = 96
+    caption_dropout: float = 0.1
+    time_mean: float = -0.6  # logit-normal training times, biased to noise
+    time_std: float = 1.0
+    batch_size: int = 32
+    learning_rate: float = 1.5e-3
+    steps: int = 8  # solver steps in sampling
+    guidance: float = 2.0  # classifier-free guidance on words
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoraConfig:
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+
+def debug() -> SoraConfig:
+    """Seconds: for tests of the plumbing."""
+    return SoraConfig(
+        autoencoder=AutoencoderConfig(channels=(8, 8, 16), latent=4, frames=2, batch_size=4),
+        generator=GeneratorConfig(width=32, layers=1, heads=2, frames=8, text_width=16, batch_size=4, steps=2),
+    )
+
+
+def small() -> SoraConfig:
+    """Minutes on two cores, 32 pixels."""
+    return SoraConfig()
+
+
+def base() -> SoraConfig:
+    """Half an hour on two cores, 32 or 64 pixels."""
+    return SoraConfig(
+        autoencoder=AutoencoderConfig(channels=(32, 64, 128), share=0.15),
+        generator=GeneratorConfig(width=256, layers=8, heads=8, text_width=128, learning_rate=1e-3, steps=16),
+    )
+
+
+RECIPES: Mapping[str, Callable[[], SoraConfig]] = {"debug": debug, "small": small, "base": base}
