@@ -50,14 +50,14 @@ clean:  ## remove caches and the built documentation; keeps .venv and runs/
 
 # ---------------------------------------------------------------------------------------------- set-up
 
-$(BIN)/python:
+$(BIN)/pip:  # the last file that venv makes: an interrupted one is made again
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "threeworlds needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)."; \
+	  echo "threeworlds needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)."; \
 	  echo "Name another one: make PYTHON=python3.12 <target>"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  rm -rf $(VENV); echo "'$(PYTHON) -m venv' failed: install the venv module (Debian: apt-get install python3-venv)."; exit 1; }
 
-$(READY): pyproject.toml constraints.txt | $(BIN)/python
+$(READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing into $(VENV): about a gigabyte, a minute or two the first time."
 	$(PIP) torch==2.13.0 --editable '.[dev]'
 	@touch $@

@@ -59,8 +59,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_and_every_flag_has_help(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     shown = help_of(words, capsys)
     assert shown.split("\n\n")[1].strip()  # the sentence under the usage line
-    lines = [line.strip("│ ") for line in shown.splitlines()]
+    lines = [line.strip("│| ") for line in shown.splitlines()]
     flags = [i for i, line in enumerate(lines) if re.match("--[a-z]", line)]
+    assert flags or words in (("data",), ("report",), ("info",), ("data", "info"), ("data", "verify"))
     for i in flags:  # help stands beside a flag or, when that is long, under it
         told = lines[i].partition("  ")[2] or lines[i + 1]
         assert told.strip(), f"no help for {lines[i]}"
