@@ -79,37 +79,33 @@ def takeaways(result: Result) -> list[tuple[str, str]]:
 
 def _takeaway(rows: dict[str, Row], differences: Iterable[Difference]) -> str:
     ranked = _ranked(rows)
-    if not ranked:
-        return "Nothing could be measured. " + " ".join(f"{r.route}: {row_value(r)}." for r in rows.values())
-    best = ranked[0]
-    parts = [f"{best.route} {_measure(best)}", *_against_others(ranked, differences)]
-    sentence = ", ".join(parts) + "."
-    missing = [route for route in in_order(rows, ROUTES) if not _measured(rows[route])]
-    return sentence + _against_floors(ranked, differences) + (f" No number for {_list(missing)}." if missing else "")
+    missing = [rows[route] for route in in_order(rows, ROUTES) if not _measured(rows[route])]
+    sentences = [_best(ranked, differences), *_against_floors(ranked, differences)] if ranked else []
+    reasons = {text: [row.route for row in missing if row_value(row) == text] for text in map(row_value, missing)}
+    return " ".join([*sentences, *(f"{_list(routes)}: {text}." for text, routes in reasons.items())])
 
 
-def _measure(row: Row) -> str:
-    value = with_unit(with_interval(row.value, row.low, row.high), row.unit)
-    return f"leads with {value} in {metric_label(row.metric)}"
+def _best(ranked: list[Row], differences: Iterable[Difference]) -> str:
+    """Who leads on the headline metric, and over whom that is more than chance."""
+    best, others = ranked[0], ranked[1:]
+    value = with_unit(with_interval(best.value, best.low, best.high), best.unit)
+    rank = {"higher": "the highest ", "lower": "the lowest "}[best.direction] if others else ""
+    words = [f"{best.route} has {rank}{metric_label(best.metric)}, {value}"]
+    winners = {other.route: _winner(best, other, differences) for other in others}
+    for phrase, verdict in (("ahead of", best.route), ("not separable from", "")):
+        named = [route for route, winner in winners.items() if winner == verdict]
+        words += [f"{phrase} {_list(named)}"] if named else []
+    words += [f"{o.route} has {number(o.value)}" for o in others if winners[o.route] is None]
+    return ", ".join(words) + "."
 
 
-def _against_others(ranked: list[Row], differences: Iterable[Difference]) -> list[str]:
-    best, words = ranked[0], []
-    for other in ranked[1:]:
-        verdict = _winner(best, other, differences)
-        if verdict is None:
-            words.append(f"{other.route} has {number(other.value, best.value)}")
-        else:
-            words.append(f"ahead of {other.route}" if verdict == best.route else f"not separable from {other.route}")
-    return words
-
-
-def _against_floors(ranked: list[Row], differences: Iterable[Difference]) -> str:
+def _against_floors(ranked: list[Row], differences: Iterable[Difference]) -> list[str]:
     standings = {row.route: standing(row, differences) for row in ranked}
     beaten = [route for route, how in standings.items() if how == "above"]
     short = [route for route, how in standings.items() if how in ("below", "not separable")]
-    words = f" Better than a trivial answer: {_list(beaten)}." if beaten else ""
-    return words + (f" Not better than a trivial answer: {_list(short)}." if short else "")
+    floors = _list(in_order((row.floor_name or "floor" for row in ranked if row.floor is not None), ()))
+    pairs = ((f"Better than the floor ({floors})", beaten), ("Not better than the floor", short))
+    return [f"{phrase}: {_list(routes)}." for phrase, routes in pairs if routes]
 
 
 # ----------------------------------------------------------------------------------- for and against
@@ -151,7 +147,7 @@ def _judge(row: Row, rows: dict[str, Row], differences: Iterable[Difference], pr
 def _judge_by_rank(words: str, row: Row, ranked: list[Row], pros: list[str], cons: list[str]) -> None:
     """A cost has no floor: the best is for a route, the worst against it, the middle neither."""
     if row is ranked[0]:
-        pros.append(f"{words}, best of {len(ranked)}" if len(ranked) > 1 else words)
+        pros.extend([f"{words}, best of {len(ranked)}"] if len(ranked) > 1 else [])
     elif row is ranked[-1]:
         cons.append(f"{words}, worst of {len(ranked)}")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from threeworlds.report.words import ROUTES, colours, in_order, metric_label, with_interval
+from threeworlds.report.words import ROUTES, colours, in_order, metric_label, tick, with_interval
 from threeworlds.score.result import natural
 from threeworlds.types import Row
 
@@ -31,7 +31,7 @@ STYLE: Any = {  # matplotlib's own type of a style lists every key it knows
     "svg.fonttype": "none",
     "svg.hashsalt": "threeworlds",
     "text.parse_math": False,  # a dollar sign in a file's text is a dollar sign
-    "font.size": 9.0,
+    "font.size": 10.0,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
@@ -155,7 +155,6 @@ def _dots(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[f
             axes.text(0.02, y, _absence(row), transform=axes.get_yaxis_transform(), va="center", color=MUTED)
             continue
         _bar(axes, y, row, row.value, colour[row.route])
-    _scale(axes.set_xscale, [v for row in rows for v in (row.value, row.low, row.floor, row.ceiling) if v is not None])
     axes.set_yticks(range(len(rows)), [labels[row] for row in rows])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -163,13 +162,16 @@ def _dots(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[f
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.margins(x=0.08)
+    if rows[0].question == "cost":
+        _scale_from_zero(axes, [row.value for row in rows if row.value is not None])
+    axes.xaxis.set_major_formatter(lambda value, _: tick(value))
     return 0.5 + 0.28 * len(rows), "; ".join(_describe(row, labels) for row in rows)
 
 
 def _bar(axes: Axes, y: float, row: Row, value: float, colour: str) -> None:
     if row.low is not None and row.high is not None:
         axes.plot([row.low, row.high], [y, y], color=colour, lw=2.2, solid_capstyle="round", alpha=0.55)
-    axes.plot([value], [y], _marker(row.route), color=colour, ms=6, mec=PAPER, mew=0.8)
+    axes.plot([value], [y], _marker(row.route), color=colour, ms=7, mec=PAPER, mew=0.8)
     for bound, line in ((row.floor, (0, (3, 2))), (row.ceiling, (0, (1, 1.5)))):
         if bound is not None:
             axes.plot([bound, bound], [y - 0.38, y + 0.38], color=MUTED, lw=1.2, ls=line)
@@ -187,15 +189,19 @@ def _lines(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[
     for name, line in (("floor", (0, (4, 3))), ("ceiling", (0, (1, 1.5)))):
         _references(axes, steps, rows, name, line)
     axes.set_xticks(range(len(steps)), [str(step) for step in steps])
-    axes.set_xlabel("frames ahead" if re.search(r"_h\d+$", rows[0].metric) else "number")
+    axes.yaxis.set_major_formatter(lambda value, _: tick(value))
+    if re.search(r"_h\d+$", rows[0].metric):
+        axes.set_xlabel("frames ahead")
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    return 2.7, "; ".join(_describe(row, labels) for row in rows)
+    if axes.figure is not None:
+        axes.figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor="linecolor", handlelength=1.4)
+    return 3.0, "; ".join(_describe(row, labels) for row in rows)
 
 
 def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, label: str) -> None:
     values = [row.value for row in rows if row.value is not None]
-    axes.plot(x, values, color=colour, lw=1.4, marker=_marker(rows[0].route), ms=5, mec=PAPER, mew=0.6, label=label)
+    axes.plot(x, values, color=colour, lw=1.4, marker=_marker(rows[0].route), ms=6, mec=PAPER, mew=0.6, label=label)
     for at, row in zip(x, rows, strict=True):
         if row.low is not None and row.high is not None:
             axes.plot([at, at], [row.low, row.high], color=colour, lw=2.0, solid_capstyle="round", alpha=0.45)
@@ -215,7 +221,10 @@ def _curve(axes: Axes, name: str, curve: Mapping[str, Sequence[float]]) -> tuple
     points = [(x, y) for x, y in zip(curve["clips"], curve["loss"], strict=False) if y is not None]
     x, y = zip(*points, strict=True) if points else ((), ())
     axes.plot(x, y, color=_route_colours([route])[route], lw=1.4)
-    _scale(axes.set_yscale, y)
+    if y and min(y) > 0 and max(y) / min(y) > LOG_RATIO:
+        axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+    axes.yaxis.set_major_formatter(lambda value, _: tick(value))
     axes.set_xlabel("clips seen")
     axes.grid(axis="y")
     ends = f"from {y[0]:.3g} to {y[-1]:.3g} over {x[-1]:.0f} clips" if points else "no points"
@@ -233,9 +242,13 @@ def _by_label(rows: Iterable[Row], labels: Mapping[Row, str]) -> dict[str, list[
     return series
 
 
-def _scale(set_scale: Any, values: Sequence[float]) -> None:
-    if values and min(values) > 0 and max(values) / min(values) > LOG_RATIO:
-        set_scale("log")
+def _scale_from_zero(axes: Axes, values: Sequence[float]) -> None:
+    """Costs are compared by their ratio: from zero, or by powers of ten where they lie far apart."""
+    if min(values, default=0.0) > 0 and max(values) / min(values) > LOG_RATIO:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")
+    else:
+        axes.set_xlim(0, 1.08 * max(values, default=1.0))
 
 
 def _position(route: str) -> int:

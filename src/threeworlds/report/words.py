@@ -111,16 +111,22 @@ def colours(routes: Iterable[str]) -> dict[str, str]:
 
 
 def number(value: float | None, like: float | None = None, sign: bool = False) -> str:
-    """Three significant digits; k, M, G... from 10 000 on. ``like`` sets the digits, so that a row lines up."""
+    """Three significant digits, two below 0.1; k, M, G... from 10 000 on. ``like`` sets them for a whole row."""
     if value is None or not isfinite(value):
         return "–"
     scale = _magnitude(value if like is None or not isfinite(like) else like)
     group = min(scale // 3, len(PREFIXES)) if scale >= 4 else 0
-    decimals = min(max(2 - scale + 3 * group, 0), 4)
+    decimals = max(2 - scale + 3 * group, 0) if scale >= -1 else 1 - scale
     text = f"{value / 1000**group:{'+' if sign else ''}.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "−") + (PREFIXES[group - 1] if group else "")
+
+
+def tick(value: float) -> str:
+    """A number on an axis: no zeros at the end."""
+    digits, space, prefix = number(value).partition(" ")
+    return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + space + prefix
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, sign: bool = False) -> str:

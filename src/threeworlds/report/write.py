@@ -62,4 +62,4 @@ def markdown_text(text: object) -> str:
     """``text`` on one line, with what Markdown or HTML would read as markup made plain."""
     line = " ".join(str(text).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)
+    return re.sub(r"([\\`*_|~]|\](?=[(\[:]))", r"\\\1", line)  # brackets stay plain where they make no link

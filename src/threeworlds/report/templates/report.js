@@ -54,6 +54,14 @@ function makeItem(item) {
     element("div", { class: "players" }, ...players),
     element("div", { class: "controls", role: "group", "aria-label": "Playback" }, back, play, forward, slider, place));
   show(0);
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    const observer = new IntersectionObserver(([entry]) => {  // starts by itself, once, when it comes into sight
+      if (!entry.isIntersecting) return;
+      observer.disconnect();
+      run(true);
+    }, { threshold: 0.6 });
+    observer.observe(item);
+  }
 }
 
 document.querySelectorAll(".item").forEach(makeItem);

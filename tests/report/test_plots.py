@@ -1,0 +1,74 @@
+"""Pictures: well-formed, named for those who cannot see them, with nothing of the outside in them."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from report_sample import missing, prediction_rows, row
+
+from threeworlds.report.plots import curve_plot, question_plots, split_horizon
+from threeworlds.report.view import labels_of
+
+
+def plots_of(*rows):
+    return question_plots(rows, labels_of(rows))
+
+
+def texts(svg):
+    return ["".join(node.itertext()) for node in parsed(svg).iter() if node.tag.endswith("text")]
+
+
+def parsed(svg):
+    return ElementTree.fromstring(svg.replace("<svg ", '<svg xmlns:xlink="x" xmlns="http://www.w3.org/2000/svg" ', 1))
+
+
+@pytest.mark.parametrize(("metric", "split"), [("psnr_h16", ("psnr", 16)), ("purity", ("purity", None))])
+def test_split_horizon(metric, split):
+    assert split_horizon(metric) == split
+
+
+def test_a_metric_with_horizons_is_one_picture():
+    (plot,) = plots_of(*prediction_rows())
+    assert plot.title == "PSNR by frames ahead"
+    assert plot.note == "dashed: copy the last frame; dotted: tokenizer of the truth"
+    assert {"sora", "genie", "jepa", "1", "4", "8", "16"} <= set(texts(plot.svg))
+
+
+def test_a_metric_that_only_ends_in_a_number_stands_alone():
+    plots = plots_of(*(row("jepa", "planning", m, value=0.5) for m in ("success_25_50", "success_100_150")))
+    assert len(plots) == 2
+
+
+def test_a_route_without_a_number_keeps_its_line():
+    (plot,) = plots_of(row("genie", "control", "nmi", value=0.4), missing("sora", "control", "nmi", "no actions"))
+    assert {"sora", "n/a by design"} <= set(texts(plot.svg))
+    assert plots_of(missing("sora", "control", "nmi", "no actions")) == []
+
+
+def test_a_picture_describes_itself_and_has_ids_of_its_own():
+    first, second = plots_of(row("genie", "cost", "a", value=0.4, half=0.1), row("genie", "cost", "b", value=0.4))
+    assert parsed(first.svg).get("aria-label") == "genie, a: 0.400 [0.300, 0.500]"
+    ids = [set(re.findall(r'\bid="([^"]+)"', plot.svg)) for plot in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', first.svg)) <= ids[0]
+
+
+def test_colours_are_the_style_sheets():
+    svg = plots_of(*prediction_rows())[0].svg
+    assert "var(--c1)" in svg
+    assert "var(--muted)" in svg
+    assert not re.search(r"#0[1-4b]0[1-4b][0-9a-f]{2}\b", svg)
+
+
+def test_hostile_names_stay_text():
+    name = '<b onclick="x">$\\alpha</b>'
+    (plot,) = plots_of(row(name, "control", "nmi", value=0.4))
+    assert name in texts(plot.svg)
+    assert "<b " not in plot.svg
+
+
+@pytest.mark.parametrize("loss", [[], [1.0, None, 0.5], [100.0, 1.0, 0.01]])
+def test_curves_of_any_length(loss):
+    plot = curve_plot("sora/flow", {"clips": [1, 2, 3][: len(loss)], "loss": loss})
+    assert "sora/flow" in parsed(plot.svg).get("aria-label")

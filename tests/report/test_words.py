@@ -1,0 +1,69 @@
+from math import inf, nan
+
+import pytest
+from report_sample import row
+
+from threeworlds.report.words import (
+    colours,
+    in_order,
+    metric_label,
+    number,
+    question_title,
+    row_value,
+    tick,
+    with_interval,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (27.123, "27.1"),
+        (0.5, "0.500"),
+        (0.04, "0.040"),
+        (0.000012, "0.000012"),
+        (345.6, "346"),
+        (9999.0, "9999"),
+        (12345.0, "12.3 k"),
+        (2.4e6, "2.40 M"),
+        (2.0e13, "20.0 T"),
+        (1.5e21, "1500 E"),
+        (-1.25, "−1.25"),
+        (-0.0, "0.00"),
+        (0.0, "0.00"),
+        (None, "–"),
+        (nan, "–"),
+        (inf, "–"),
+    ],
+)
+def test_number(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.2, "0.2"), (20.0, "20"), (500e3, "500 k"), (1.5e6, "1.5 M"), (0, "0")])
+def test_tick_has_no_zeros_at_the_end(value, text):
+    assert tick(value) == text
+
+
+def test_an_interval_is_written_with_one_precision():
+    assert with_interval(0.04, -0.01, 12.0) == "0.0 [0.0, 12.0]"
+    assert with_interval(1.1, 0.7, 1.5, sign=True) == "+1.10 [+0.70, +1.50]"
+    assert with_interval(1.1, None, 1.5) == "1.10"
+
+
+def test_a_missing_number_says_why():
+    assert row_value(row("sora", "q", "m", status="not_applicable", reason="no actions")) == "n/a by design: no actions"
+    assert row_value(row("sora", "q", "m", status="failed", reason="no memory")) == "failed: no memory"
+
+
+def test_labels_of_the_known_and_the_unknown():
+    assert metric_label("psnr_h1") == "next-frame PSNR"
+    assert metric_label("psnr_h16") == "PSNR, 16 frames ahead"
+    assert metric_label("auroc_pass_through") == "AUROC, pass through"
+    assert metric_label("new_thing") == "new thing"
+    assert question_title("new_question") == "New question"
+
+
+def test_order_and_colours():
+    assert in_order(["b10", "x", "b2", "x"], ["x", "absent"]) == ["x", "b2", "b10"]
+    assert [colours(["other", "jepa"])[route] for route in ("truth", "jepa", "other")] == ["c0", "c3", "c4"]

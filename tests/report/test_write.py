@@ -1,0 +1,188 @@
+"""The written report: complete, the same bytes each time, no network, foreign text stays text."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from markdown_it import MarkdownIt
+from report_sample import missing, row, sample_result
+
+from threeworlds.report import write_report
+from threeworlds.report.view import labels_of
+from threeworlds.report.write import markdown_text
+from threeworlds.score.result import ResultError, write_result
+from threeworlds.types import Film
+
+VOID = {"meta", "link", "img", "input", "br", "hr"}
+HOSTILE = '<script>alert("x")</script>|[a](b)'
+
+
+class Page(HTMLParser):
+    """Collects tags, texts and what is left open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def report(result, folder):
+    write_result(result, folder / "result.json")
+    write_report(folder)
+    return (folder / "report.html").read_text(), (folder / "report.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def html(page):
+    return (page / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def markdown(page):
+    return (page / "report.md").read_text()
+
+
+def test_the_same_result_gives_the_same_bytes_in_another_process(page, tmp_path):
+    shutil.copytree(page, tmp_path / "copy")
+    for name in ("report.html", "report.md"):
+        (tmp_path / "copy" / name).unlink()
+    code = f"from threeworlds.report import write_report; write_report({str(tmp_path / 'copy')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "12345"}, timeout=120)
+    for name in ("report.html", "report.md"):
+        assert (tmp_path / "copy" / name).read_bytes() == (page / name).read_bytes()
+
+
+def test_the_page_is_well_formed_and_ids_are_unique(html):
+    parsed = Page(html)
+    assert parsed.open == []
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_asks_the_network_for_nothing(html):
+    parsed = Page(html)
+    for tag, attributes in parsed.tags:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "poster"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, name)
+    style = re.search(r"<style>(.*?)</style>", html, re.S)[1]
+    assert not re.search(r"@import|url\((?!#)", style)
+    policy = next(a["content"] for a in parsed.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_links_inside_the_page_lead_somewhere(html):
+    parsed = Page(html)
+    ids = {attributes.get("id") for _, attributes in parsed.tags}
+    links = [attributes["href"].removeprefix("#") for attributes in parsed.all("a")]
+    assert len(links) > 8
+    assert set(links) <= ids
+
+
+def test_tables_and_pictures_can_be_read_aloud(html):
+    parsed = Page(html)
+    assert all(attributes.get("scope") for attributes in parsed.all("th"))
+    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    assert all(attributes.get("alt") for attributes in parsed.all("img"))
+    assert all(attributes.get("aria-label") for attributes in parsed.all("svg"))
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_everything_the_result_holds_is_told(form, request):
+    text = request.getfixturevalue(form)
+    for words in (
+        "27.1 [26.6, 27.6]", "22.3 (copy the last frame)", "31.0 (tokenizer of the truth)", "Four frames given",
+        "n/a by design: it takes no actions", "failed: the planner ran out of memory", "not separable", "sora better",
+        "discrete, 8 codes", "video, captions", "Sora-like models make the best pictures", "supported", "9f2c41d07ab3",
+        "not a video: plain text", "a large red disc falls", "nowhere.png cannot be read", "20.0 T", "AMD EPYC",
+        "--budget 4m", "Novel question",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_sections_stand_in_order(html, markdown):
+    order = [
+        "In short", "Prediction", "Control", "Text", "Understanding", "Planning", "Cost", "Novel question",
+        "Claims", "Films", "What was spent", "Data", "Run it again",
+    ]  # fmt: skip
+    assert [title for title in re.findall(r"<h2>(.*?)</h2>", html) if title != "Training"] == order
+    assert re.findall(r"^## (.*)$", markdown, re.M) == order
+
+
+def test_markdown_tables_are_tables(markdown):
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    tables = sum(token.type == "table_open" for token in tokens)
+    assert tables == len(re.findall(r"^\|---", markdown, re.M))
+    loose = [token.content for token in tokens if token.type == "inline" and token.content.startswith("|")]
+    assert loose == []
+
+
+def test_foreign_text_stays_text(tmp_path):
+    sample = sample_result(tmp_path)
+    changed = replace(
+        sample,
+        command=f"threeworlds compare --video '{HOSTILE}'",
+        rows=(row(HOSTILE, HOSTILE, HOSTILE, value=1.0, protocol=HOSTILE), missing("sora", "text", "colour", HOSTILE)),
+        films=(Film(item=HOSTILE, route=HOSTILE, kind=HOSTILE, path="films/0-truth.png", frames=16),),
+        data={"source": HOSTILE, "quarantine": [{"file": HOSTILE, "cause": HOSTILE}]},
+    )
+    html, markdown = report(changed, tmp_path)
+    assert len(Page(html).all("script")) == 1
+    assert HOSTILE in Page(html).words
+    rendered = MarkdownIt("commonmark").enable("table").render(markdown)
+    assert "<script" not in rendered
+    assert 'href="b"' not in rendered
+
+
+def test_markdown_text_leaves_intervals_readable():
+    assert markdown_text("27.1 [26.5, 27.6] dB") == "27.1 [26.5, 27.6] dB"
+    assert markdown_text("a|b\n*c* [d](e)") == "a\\|b \\*c\\* [d\\](e)"
+
+
+def test_a_result_with_nothing_in_it_still_makes_a_report(tmp_path):
+    empty = replace(
+        sample_result(tmp_path), rows=(), differences=(), verdicts=(), films=(), curves={}, ledger={}, routes={},
+        data={}, machine={},
+    )  # fmt: skip
+    html, markdown = report(empty, tmp_path)
+    assert "Nothing was trained." in html
+    assert "Nothing was trained." in markdown
+
+
+def test_rows_of_two_checkpoints_and_two_worlds_are_told_apart(tmp_path):
+    two = [row("sora", "text", "colour", value=0.5, checkpoint=name) for name in ("old", "new")]
+    assert set(labels_of(two).values()) == {"sora · old", "sora · new"}
+    assert set(labels_of([replace(two[0], seed=3), two[0]]).values()) == {"sora · seed 3", "sora · seed 0"}
+    worlds = [replace(two[0], world=world) for world in ("arena", "rooms")]
+    html, _ = report(replace(sample_result(tmp_path), rows=tuple(worlds)), tmp_path)
+    assert "higher is better, arena" in html
+    assert "higher is better, rooms" in html
+
+
+def test_a_folder_without_a_result_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_report(tmp_path)
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ResultError, match="schema"):
+        write_report(tmp_path)
