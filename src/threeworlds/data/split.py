@@ -15,6 +15,7 @@ SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 SPLITS = tuple(SHARES)
 UNUSED = ""  # episodes left out: the gap between parts of one film, and copies of training episodes
 FEW_GROUPS = 10  # below this, films are cut in time
+SHORTEST_CUT = 4  # episodes: train, gap, val, test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Member:
 def assign(members: Sequence[Member]) -> tuple[list[str], str]:
     """Episodes, in stored order -> (their splits, the name of the rule: "group" or "time")."""
     parts = _components(members)
-    if len(parts) < FEW_GROUPS and len(members) >= 2 * FEW_GROUPS and max(map(len, parts)) > 1:
+    if len(parts) < FEW_GROUPS and max(map(len, parts)) >= SHORTEST_CUT:
         return _by_time(members), "time"
     return _by_group(members, parts), "group"
 
@@ -83,9 +84,9 @@ def _by_group(members: Sequence[Member], parts: list[list[int]]) -> list[str]:
 
 
 def _by_time(members: Sequence[Member]) -> list[str]:
-    """Each group in stored order: the first part trains, the last parts are val and test, one episode between unused.
+    """Each group in stored order: the first part trains, then a gap of one unused episode, then val, then test.
 
-    A held-out episode whose pixels also occur on an earlier side is left out.
+    Groups too short to be cut train. An episode whose pixels also occur on an earlier side is left out.
     """
     groups = defaultdict(list)
     for i, member in enumerate(members):
@@ -93,10 +94,10 @@ def _by_time(members: Sequence[Member]) -> list[str]:
     splits = ["train"] * len(members)
     for part in groups.values():
         n = max(1, round(len(part) * SHARES["test"]))
-        if len(part) < 2 * n + 3:  # too short to be cut
-            continue
-        for i, split in zip(part[-2 * n - 2 :], [UNUSED] + ["val"] * n + [UNUSED] + ["test"] * n, strict=True):
-            splits[i] = split
+        tail = [UNUSED] + ["val"] * n + ["test"] * n
+        if len(part) >= SHORTEST_CUT:
+            for i, split in zip(part[-len(tail) :], tail, strict=True):
+                splits[i] = split
     return _without_copies(members, splits)
 
 

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 from threeworlds.data import split as splitting
 from threeworlds.data.clips import DataError, action_layout, check_clip, check_spec, clip_digest, video_digest
-from threeworlds.data.duplicates import frame_hashes
+from threeworlds.data.duplicates import frame_hashes, near_duplicates
 from threeworlds.types import EMPTY, ActionSpec, Caption, Clip, ClipSpec
 
 SCHEMA = "threeworlds.clips/1"
@@ -283,15 +283,23 @@ class ClipStore:
 
     @cached_property
     def action(self) -> np.ndarray | None:
-        """All actions by global frame: int64 [frames] or float32 [frames, a]; 0 after an episode's last frame."""
+        """All actions by global frame: int64 [frames] or float32 [frames, a].
+
+        0 after an episode's last frame, and in episodes without actions (see ``has_action``).
+        """
         if self.spec.action.kind == "none":
             return None
         dtype, shape = action_layout(self.spec.action, self.total_frames)
         action: np.ndarray = np.zeros(shape, dtype)
-        follows = np.ones(self.total_frames, bool)
+        follows = np.repeat(self.has_action, self._length)
         follows[self._offset[1:] - 1] = False
         action[follows] = _flat(self._table["action"]).reshape(-1, *shape[1:])
         return action
+
+    @cached_property
+    def has_action(self) -> np.ndarray:
+        """bool [episodes]: whether the actions of an episode are known."""
+        return self._table["action"].is_valid().to_numpy()
 
     @cached_property
     def state(self) -> np.ndarray | None:
@@ -316,7 +324,7 @@ class ClipStore:
         row = self._table.select(["fps", "source", "group", "tags"]).slice(episode, 1).to_pylist()[0]
         return Clip(
             video=self.video(episode),
-            action=None if self.action is None else self.action[first:last],
+            action=self.action[first:last] if self.action is not None and self.has_action[episode] else None,
             state=None if self.state is None else self.state[first : last + 1],
             captions=self.captions[episode],
             fps=row["fps"],
@@ -353,7 +361,18 @@ class ClipStore:
             "split": {name: counts[name] for name in splitting.SPLITS} | {"unused": counts[splitting.UNUSED]},
             "split_rule": self._index["split_rule"],
             "split_hash": self.split_hash,
+            "near_duplicates": self._near_duplicates,
         } | self._index["notes"]
+
+    @cached_property
+    def _near_duplicates(self) -> dict[str, Any]:
+        """Across train and test: how many, and the most alike."""
+        pairs = near_duplicates(self)
+        return {
+            "pairs": len(pairs),
+            "test_episodes": len({p.test for p in pairs}),
+            "nearest": [asdict(p) for p in pairs[:10]],
+        }
 
     def _check(self, episode: int) -> int:
         if not 0 <= episode < len(self):

@@ -27,7 +27,8 @@ class Windows:
 
     An epoch visits every episode once per non-overlapping window that fits into it, in shuffled order; the starts are
     drawn anew each epoch, one in each equal part of the episode. Windows never cross an episode's end; episodes
-    shorter than a window are left out and counted in ``skipped_episodes``.
+    shorter than a window, or without actions when these are asked for, are left out and counted in
+    ``skipped_episodes``.
 
     With ``stride`` k a window takes every k-th frame. A continuous action is then the mean of the k actions between
     two taken frames; discrete actions have no mean, and are refused.
@@ -65,20 +66,26 @@ class Windows:
         self.seed = seed
         self.columns = tuple(columns)
         self.cached = cached
-        candidates = store.split(split)
-        self._episodes = candidates[store.lengths[candidates] >= self.span]
-        self.skipped_episodes = len(candidates) - len(self._episodes)
-        if not len(self._episodes):
-            longest = max(store.lengths[candidates], default=0)
-            raise DataError(
-                f"split {split!r}: none of {len(candidates)} episodes has the {self.span} frames of a window "
-                f"({frames} frames, stride {stride}); the longest has {longest}"
-            )
+        self._episodes, self.skipped_episodes = self._usable()
         parts = store.lengths[self._episodes] // self.span
         self._slot = np.repeat(np.arange(len(parts)), parts)  # windows of an epoch -> position in _episodes
         self._part = np.arange(len(self._slot)) - np.repeat(np.cumsum(parts) - parts, parts)
         self._parts = parts
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+
+    def _usable(self) -> tuple[np.ndarray, int]:
+        """(episodes long enough, and with actions where these are asked for; how many are not)."""
+        split = self.store.split(self.split)
+        known = split[self.store.has_action[split]] if "action" in self.columns else split
+        usable = known[self.store.lengths[known] >= self.span]
+        if not len(usable):
+            longest = max(self.store.lengths[known], default=0)
+            raise DataError(
+                f"split {self.split!r}: none of {len(split)} episodes ({len(known)} with the columns asked for) "
+                f"has the {self.span} frames of a window ({self.frames} frames, stride {self.stride}); "
+                f"the longest has {longest}"
+            )
+        return usable, len(split) - len(usable)
 
     @property
     def span(self) -> int:
