@@ -63,8 +63,8 @@ def test_every_command_and_every_flag_has_help(words: tuple[str, ...], capsys: p
     flags = [i for i, line in enumerate(lines) if re.match("--[a-z]", line)]
     assert flags or words in (("data",), ("report",), ("info",), ("data", "info"), ("data", "verify"))
     for i in flags:  # help stands beside a flag or, when that is long, under it
-        told = lines[i].partition("  ")[2] or lines[i + 1]
-        assert told.strip(), f"no help for {lines[i]}"
+        told = lines[i].partition("  ")[2].strip() or lines[i + 1]
+        assert told, f"no help for {lines[i]}"
         assert not told.startswith(("--", "(")), f"no help for {lines[i]}"
 
 
