@@ -9,10 +9,15 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from threeworlds.train.checkpoint import CheckpointError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("threeworlds.train")
 _QUIET_SECONDS = 15.0  # between log lines where there is no terminal
@@ -25,6 +30,8 @@ class Lines:
     def __init__(self, path: Path, size: int = 0) -> None:
         """Open ``path`` for writing after its first ``size`` bytes; what follows them is dropped."""
         path.touch()
+        if path.stat().st_size < size:
+            raise CheckpointError(f"{path}: {path.stat().st_size} bytes; its checkpoint was made after {size}")
         os.truncate(path, size)
         self._file = path.open("a")
 
@@ -51,13 +58,22 @@ def read_curve(path: Path) -> dict[str, list[float]]:
     return {"clips": [part[-1][0] for part in stretches], "loss": losses}
 
 
+def open_board(folder: Path, step: int) -> SummaryWriter:
+    """A TensorBoard writer that goes on after that step."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError("tensorboard=True needs the extra: pip install 'threeworlds[tensorboard]'") from error
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+
 class Reporter:
     """A bar on a terminal; elsewhere a log line every 15 seconds. Shows nothing when ``show`` is False."""
 
     def __init__(self, title: str, show: bool) -> None:
         self._title = title
         self._show = show
-        self._bar = self._task = None
+        self._bar: Progress | None = None
         self._last = time.monotonic()
         if show and sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
@@ -67,7 +83,7 @@ class Reporter:
 
     def update(self, progress: float, note: str) -> None:
         """``progress`` in [0, 1]; ``note`` is what else there is to say."""
-        if self._bar is not None and self._task is not None:
+        if self._bar is not None:
             self._bar.update(self._task, completed=min(progress, 1.0), note=note)
         elif self._show and time.monotonic() - self._last > _QUIET_SECONDS:
             self._last = time.monotonic()

@@ -1,6 +1,7 @@
 """The loop: one stage of a route, trained under its budget, stopped and resumed at any moment.
 
 Order of a stage: prepare, cache, steps (with free roll-outs in the second half), averaged weights, finish.
+What ``prepare`` and ``finish`` find out must live in parameters or persistent buffers: nothing else is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from threeworlds.train.checkpoint import (
     write_checkpoint,
 )
 from threeworlds.train.ledger import FlopMeter, peak_memory_mb, reset_peak_memory
-from threeworlds.train.log import Lines, Reporter, logger, read_curve
+from threeworlds.train.log import Lines, Reporter, logger, open_board, read_curve
 from threeworlds.train.machine import place_batch, place_tensor
 from threeworlds.train.model_files import unique_state
 from threeworlds.train.optim import (
@@ -45,7 +46,7 @@ from threeworlds.train.optim import (
 )
 from threeworlds.types import Batch, Ledger, Stage
 
-LARGE = 8  # batches in the large batch that ``prepare`` and ``finish`` get
+LARGE = 4  # batches in the large batch that ``prepare`` and ``finish`` get
 # Parts of the budget after which free roll-outs choose among the averaged weights: never early, always at the end.
 ROLLOUTS = (0.5, 0.625, 0.75, 0.875, 1.0)
 _WHOLE = 1 - 1e-9  # 0.1 of 300 steps is 30, not 30.000000000000004
@@ -70,6 +71,7 @@ class Job:
     checkpoint_every: Budget  # of seconds or steps
     keep: int  # checkpoints
     show: bool  # progress
+    tensorboard: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,6 @@ def cache_frames(job: Job, meter: FlopMeter) -> Mapping[str, np.ndarray]:
 def _write_cache(job: Job, cache: Callable[[Tensor], dict[str, Tensor]], meter: FlopMeter, folder: Path) -> None:
     arrays: dict[str, np.memmap] = {}
     bar = Reporter(f"{job.stage.name}: cache", job.show)
-    job.stage.module.eval()
     for episode in range(len(job.store)):
         start, length = job.store.offset(episode), job.store.length(episode)
         video = place_tensor(_as_video(job.store.video(episode)), job.device)
@@ -206,11 +207,13 @@ class _Loop:
         self.cached = {name: a for before in job.earlier for name, a in cache_frames(before, FlopMeter()).items()}
         job.folder.mkdir(parents=True, exist_ok=True)
         reset_peak_memory()
+        job.everything.eval()
         if found is None:
             self._begin()
         else:
             self._restore(found)
         self.bar = Reporter(self.stage.name, job.show)
+        self.board = open_board(job.folder, self.ledger.steps) if job.tensorboard else None
 
     # -- beginning ---------------------------------------------------------------------------------
 
@@ -273,7 +276,6 @@ class _Loop:
         known = ("video", "action", "state", "caption", *self.cached)
         columns = tuple(dict.fromkeys(("video", *(c for c in self.stage.columns if c in known))))
         batch = self._windows("train", columns).fixed(LARGE * self.stage.batch_size, self.job.seed)
-        self.stage.module.eval()
         with torch.no_grad():
             self.meter.run(name, lambda: _cast(self.job.device, function, place_batch(batch, self.job.device)))
 
@@ -310,9 +312,14 @@ class _Loop:
         self.ledger = replace(self.ledger, steps=step + 1, clips=self.ledger.clips + self.stage.batch_size)
         self.average.update(step + 1)
         self._spend()
-        place = {"step": step + 1, "clips": self.ledger.clips}
-        self.lines.write({**place, "loss": loss, "learning_rate": rate, "gradient_norm": norm, **metrics})
+        self._log({"loss": loss, "learning_rate": rate, "gradient_norm": norm, **metrics})
         return loss
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        self.lines.write({"step": self.ledger.steps, "clips": self.ledger.clips, **values})
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, self.ledger.steps)
 
     def _forward_backward(self, batch: Batch) -> tuple[float, dict[str, float]]:
         loss, metrics = _cast(self.job.device, self.stage.module, batch)
@@ -339,7 +346,7 @@ class _Loop:
                 self.best_error = error
                 self.best = {name: value.detach().clone() for name, value in self._weights().items()}
         _train_mode(self.stage.module)
-        self.lines.write({"step": self.ledger.steps, "clips": self.ledger.clips, "rollout_error": error})
+        self._log({"rollout_error": error})
 
     def _weights(self) -> dict[str, Tensor]:
         return unique_state(self.stage.module)
@@ -364,10 +371,11 @@ class _Loop:
         """Put the chosen weights in place for good and mark the stage as finished."""
         chosen = self.best or {**self._weights(), **self.average.weights}
         copy_into(self._weights(), chosen)
+        self.stage.module.eval()
         torch.manual_seed(self.job.seed)
         self._call_with_large_batch("finish", self.stage.finish)
         self._spend()
-        self._save_peak()
+        self._note_peak()
         self.ledger = replace(self.ledger, unique_clips=_episodes_seen(self.windows, self.ledger.steps))
         self.lines.size()
         curve = read_curve(self.job.folder / "metrics.jsonl")
@@ -379,14 +387,16 @@ class _Loop:
     def close(self) -> None:
         """Close files and bar."""
         self.bar.close()
+        if self.board:
+            self.board.close()
         self.lines.close()
         self.timing.close()
 
-    def _save_peak(self) -> None:
+    def _note_peak(self) -> None:
         self.ledger = replace(self.ledger, peak_memory_mb=max(self.ledger.peak_memory_mb, peak_memory_mb()))
 
     def _save(self) -> None:
-        self._save_peak()
+        self._note_peak()
         seconds = max(self.ledger.seconds, 1e-9)
         self.timing.write(
             {"step": self.ledger.steps, "seconds": seconds, "clips_per_second": self.ledger.clips / seconds}

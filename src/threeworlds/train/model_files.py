@@ -40,9 +40,7 @@ class Card:
     seed: int = 0
     data_hash: str = ""
     split_hash: str = ""
-    ledger: Mapping[str, Ledger] = field(
-        default_factory=dict
-    )  # stage -> Ledger; stage "total" is the sum without helpers
+    ledger: Mapping[str, Ledger] = field(default_factory=dict)  # by stage; "total" is without helpers
     command: str = ""  # what makes this model again
     scores: Mapping[str, float] = field(default_factory=dict)  # "question/metric" -> value
 

@@ -54,6 +54,7 @@ def train_route(
     helper_share: float = 0.15,
     checkpoint_every: Budget = _EVERY_MINUTE,
     keep: int = 2,
+    tensorboard: bool = False,
 ) -> TrainedRun:
     """Train a route's stages in turn and write the model into ``out``.
 
@@ -99,6 +100,7 @@ def train_route(
             checkpoint_every=checkpoint_every,
             keep=keep,
             show=progress,
+            tensorboard=tensorboard,
         )
         trained[stage.name] = train_stage(job)
         jobs.append(job)
