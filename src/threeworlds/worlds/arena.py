@@ -1,8 +1,8 @@
 """The arena: an avatar and one or two coloured shapes in a box, with rigid-body physics.
 
 The box is [0, 1] x [0, 1], y up. One unit of time is one frame, so velocities are in box units a step. Walls and
-bodies are frictionless and elastic and nothing falls: a shape moves in a straight line until it hits something.
-The avatar, heavy, moves as it is told, stops at the walls, and knocks the shapes about.
+shapes are frictionless and elastic and nothing falls: a shape moves in a straight line until it hits something. The
+avatar, heavier and softer, moves as it is told, stops at the walls, and pushes the shapes about.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ POLICIES = ("chase", "goto", "circle", "push", "wander")
 AVATAR_RADIUS = 6 / 64
 AVATAR_SPEED = 5 / 64  # box units a step
 SLOW, FAST, FASTEST = 0.02, 0.05, 0.08  # of shapes; a knock never makes one faster than FASTEST
+FASTEST_SPIN = 0.5  # radians a step: slow enough to be seen as turning
+AVATAR_BOUNCE = 0.5  # elasticity of a knock by the avatar; everything else is fully elastic
 RADIUS = np.array([0.07, 0.115])  # of a small and a large disc; squares and triangles have the same area
 SIDES = (0, 4, 3)  # of a disc, a square, a triangle
-SUBSTEPS = 4  # physics steps a frame: no body moves further than 0.02 in one
+SUBSTEPS = 8  # physics steps a frame; with 4, a shape between avatar and wall sinks in by up to 3 pixels of 32
 MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, 1), (0, -1)]) * AVATAR_SPEED
 
 SHAPE_FIELDS = ("x", "y", "vx", "vy", "angle", "spin", "colour", "shape", "size", "present")
@@ -128,9 +130,9 @@ class Arena:
         self.avatar.velocity = inside(x + MOVES[action][0]) - x, inside(y + MOVES[action][1]) - y
         for _ in range(SUBSTEPS):
             self.space.step(1 / SUBSTEPS)
+            for body in self.bodies.values():
+                limit_speed(body)
         self.avatar.position = inside(self.avatar.position.x), inside(self.avatar.position.y)
-        for body in self.bodies.values():
-            limit_speed(body)
         return self._read()
 
     def _read(self) -> np.ndarray:
@@ -187,11 +189,11 @@ AVATAR_FILTER = pymunk.ShapeFilter(mask=pymunk.ShapeFilter.ALL_MASKS() ^ WALL)
 
 
 def add_avatar(space: pymunk.Space, state: np.ndarray) -> pymunk.Body:
-    """A disc that does not turn, fifty times as heavy as a large shape; `step` keeps it inside the walls."""
-    body = pymunk.Body(mass=50.0, moment=math.inf)
+    """A disc that does not turn, ten times as heavy as a large shape; `step` keeps it inside the walls."""
+    body = pymunk.Body(mass=10.0, moment=math.inf)
     body.position = float(state[0]), float(state[1])
     outline = pymunk.Circle(body, AVATAR_RADIUS)
-    outline.elasticity = 1
+    outline.elasticity = AVATAR_BOUNCE
     outline.filter = AVATAR_FILTER
     space.add(body, outline)
     return body
@@ -227,10 +229,13 @@ def inside(coordinate: float) -> float:
 
 
 def limit_speed(body: pymunk.Body) -> None:
-    """Slow a shape down to FASTEST, direction kept."""
-    speed = body.velocity.length
+    """Slow a shape down to FASTEST, direction kept, and to FASTEST_SPIN."""
+    vx, vy = body.velocity
+    speed, spin = math.hypot(vx, vy), body.angular_velocity
     if speed > FASTEST:
-        body.velocity = body.velocity * (FASTEST / speed)
+        body.velocity = vx * FASTEST / speed, vy * FASTEST / speed
+    if abs(spin) > FASTEST_SPIN:
+        body.angular_velocity = math.copysign(FASTEST_SPIN, spin)
 
 
 def wrapped(angle: float) -> float:
@@ -291,10 +296,10 @@ Target = Callable[[np.ndarray], np.ndarray]  # state [s] -> where to be next [2]
 
 
 def policy(name: str, rng: np.random.Generator) -> Policy:
-    """A purposeful policy: it heads for a target and holds some of its actions for two to six steps.
+    """A purposeful policy: it heads for a target, and sometimes holds an action for two to six steps.
 
-    chase: a shape. goto: a point, then another. circle: round the middle. push: a shape, from behind, towards a
-    wall. wander: any direction.
+    chase: a shape. goto: a point, where it waits, then another. circle: round the middle. push: a shape, from behind,
+    towards a wall. wander: any direction. One decision in ten is a whim: stay, or go anywhere, for a while.
     """
     target = {"chase": chase, "goto": goto, "circle": circle, "push": push, "wander": wander}[
         checked_option("policy", name, POLICIES)
@@ -303,10 +308,10 @@ def policy(name: str, rng: np.random.Generator) -> Policy:
 
     def act(state: np.ndarray) -> int:
         if not held:
-            action = heading(state[:2], target(state))
-            if rng.random() < 0.1:
-                action = int(rng.integers(5))
-            held.extend([action] * (int(rng.integers(2, 7)) if name == "wander" or rng.random() < 0.3 else 1))
+            whim = rng.random() < 0.1
+            action = int(rng.integers(5) * rng.integers(2)) if whim else heading(state[:2], target(state))
+            hold = whim or name == "wander" or rng.random() < 0.3
+            held.extend([action] * (int(rng.integers(2, 7)) if hold else 1))
         return held.pop()
 
     return act
@@ -334,12 +339,14 @@ def chase(rng: np.random.Generator) -> Target:
 
 
 def goto(rng: np.random.Generator) -> Target:
-    """A point; once it is reached, another."""
-    goal = rng.uniform(AVATAR_RADIUS, 1 - AVATAR_RADIUS, 2)
+    """A point; after a wait there, another."""
+    goal, wait = rng.uniform(AVATAR_RADIUS, 1 - AVATAR_RADIUS, 2), int(rng.integers(4, 13))
 
     def target(state: np.ndarray) -> np.ndarray:
-        if heading(state[:2], goal) == 0:
-            goal[:] = rng.uniform(AVATAR_RADIUS, 1 - AVATAR_RADIUS, 2)
+        nonlocal goal, wait
+        wait -= heading(state[:2], goal) == 0
+        if wait < 0:
+            goal, wait = rng.uniform(AVATAR_RADIUS, 1 - AVATAR_RADIUS, 2), int(rng.integers(4, 13))
         return goal
 
     return target
