@@ -175,6 +175,23 @@ def test_verify_sees_a_changed_byte(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert shard.name in capsys.readouterr().err
 
 
+def test_ingest_names_what_it_sets_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # whole names on one line
+    films = tmp_path / "films"
+    for seed in (1, 2):
+        assert run("worlds", "--world", "arena", "--seed", seed, "--film", films / f"film{seed}.mp4") == 0
+    (films / "words.mp4").write_text("this is no film")
+    capsys.readouterr()
+    assert run("data", "ingest", films, "--size", 32, "--out", tmp_path / "clips") == 0
+    kept, aside = capsys.readouterr().out.split("set aside")
+    assert "film1.mp4" in kept
+    assert "film2.mp4" in kept
+    assert "words.mp4" in aside
+    assert "film1.mp4" not in aside
+
+
 def test_print_config_is_json_with_the_change_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--set", "generator.width=48", "--set", "autoencoder.channels=4,4,8", "--print-config")
     assert run("train", "sora", "--recipe", "debug", *words) == 0

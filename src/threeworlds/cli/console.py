@@ -29,7 +29,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title:
 
 
 def as_text(cell: Any) -> str:
-    if cell is None:
+    if cell is None or cell in ("", [], (), {}):
         return "-"
     return ", ".join(map(str, cell)) if isinstance(cell, list | tuple) else str(cell)
 

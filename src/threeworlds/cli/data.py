@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from threeworlds.cli.console import print_mapping, say
+from threeworlds.cli.console import print_mapping, print_table, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,8 @@ class DataGenerate:
     def run(self) -> None:
         from threeworlds.cli.clips import generate
 
-        store = generate(
-            self.world, self.out, episodes=self.episodes, seed=self.seed, size=self.size, workers=self.workers
-        )
-        print_mapping(store.summary(), title=str(self.out))
+        generate(self.world, self.out, episodes=self.episodes, seed=self.seed, size=self.size, workers=self.workers)
+        print_store(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +51,10 @@ class DataIngest:
     """Cut the middle square out, or squeeze the whole picture."""
 
     def run(self) -> None:
-        from threeworlds.data import ClipStore, ingest
+        from threeworlds.data import ingest
 
-        report = ingest(self.folder, self.out, size=(self.size, self.size), fps=self.fps, crop=self.crop)
-        for name, cause in report.quarantined.items():
-            say(f"set aside {name}: {cause}")
-        print_mapping(ClipStore.open(self.out).summary(), title=str(self.out))
+        ingest(self.folder, self.out, size=(self.size, self.size), fps=self.fps, crop=self.crop)
+        print_store(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +65,7 @@ class DataInfo:
     """Folder of clips."""
 
     def run(self) -> None:
-        from threeworlds.data import ClipStore
-
-        print_mapping(ClipStore.open(self.clips).summary(), title=str(self.clips))
+        print_store(self.clips)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +81,18 @@ class DataVerify:
         store = ClipStore.open(self.clips)
         store.verify()
         say(f"{self.clips}: {len(store)} episodes, every file as it was written")
+
+
+def print_store(path: Path) -> None:
+    """What a store holds; where it came from a folder of films, each film, and each file set aside with its cause."""
+    from threeworlds.data import ClipStore
+
+    summary = dict(ClipStore.open(path).summary())
+    ingested = dict(summary.pop("ingest", None) or {})
+    films, aside = ingested.pop("kept", {}), ingested.pop("quarantined", {})
+    print_mapping(summary | ({"ingest": ingested} if ingested else {}), title=str(path))
+    if films:
+        columns = (name.replace("_", " ") for name in next(iter(films.values())))
+        print_table(("film", *columns), ((name, *film.values()) for name, film in films.items()))
+    if aside:
+        print_table(("set aside", "cause"), aside.items())
