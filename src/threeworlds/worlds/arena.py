@@ -93,6 +93,8 @@ class Arena:
     ) -> None:
         self.combinations = checked_option("combinations", combinations, ("train", "heldout", "all"))
         self.counts = tuple(checked_option("shapes", count, (1, 2)) for count in shapes)
+        if not self.counts:
+            raise ValueError("shapes=(): at least one of 1, 2")
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """A first state: bodies apart from each other, shapes moving along an axis (slightly off it) or at rest."""

@@ -30,6 +30,7 @@ DOOR = 6 / 64  # half the width of the door
 LOW, HIGH = BORDER + AGENT, 1 - BORDER - AGENT  # where the agent's centre can be
 REACH = WALL + AGENT  # nearest to the middle of the wall, outside the door
 CLEAR = DOOR - AGENT  # farthest from the middle of the door, inside it
+TOUCH = 1e-6  # a float32 state is that near to a wall it touches
 FIXED = (0.5, 0.3)  # wall_x and door_y of the fixed layout
 WALL_RANGE, DOOR_RANGE = (0.3, 0.7), (0.2, 0.8)  # of the random one
 
@@ -87,7 +88,7 @@ def draw_place(rng: np.random.Generator, wall_x: float) -> tuple[float, float]:
 def slide_x(x: float, y: float, target: float, wall_x: float, door_y: float) -> float:
     """Where a move along x from (x, y) towards ``target`` ends; no step is longer than the wall is thick."""
     target = min(max(target, LOW), HIGH)
-    if abs(y - door_y) <= CLEAR:
+    if abs(y - door_y) <= CLEAR + TOUCH:
         return target
     return min(target, wall_x - REACH) if x < wall_x else max(target, wall_x + REACH)
 
@@ -95,7 +96,7 @@ def slide_x(x: float, y: float, target: float, wall_x: float, door_y: float) -> 
 def slide_y(x: float, target: float, wall_x: float, door_y: float) -> float:
     """Where a move along y towards ``target`` ends: inside the door it is as narrow as the door."""
     target = min(max(target, LOW), HIGH)
-    if abs(x - wall_x) >= REACH - 1e-6:  # a float32 state is that near to a wall it touches
+    if abs(x - wall_x) >= REACH - TOUCH:
         return target
     return min(max(target, door_y - CLEAR), door_y + CLEAR)
 
