@@ -40,6 +40,8 @@ class Train:
     """Folder for checkpoints, metrics and the trained model; without it, runs/ROUTE-RECIPE."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
     """Change one value of the recipe, such as generator.width=128."""
+    tensorboard: bool = False
+    """Write metrics for TensorBoard as well (needs the extra: pip install threeworlds[tensorboard])."""
     print_config: bool = False
     """Print the config as it would run, as JSON, and stop."""
 
@@ -69,6 +71,7 @@ class Train:
             out=out,
             seed=self.seed,
             resume=self.resume,
+            tensorboard=self.tensorboard,
         )
         print_spent(run)
 
