@@ -1,4 +1,4 @@
-"""Near duplicates across splits: a perceptual hash a frame, compared over short runs of frames.
+"""Near duplicates across splits: hashes propose short runs of frames that look alike, pixels decide.
 
 Exact copies are tied by the split itself; this finds copies that were shifted in time, brightened or encoded again.
 """
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from threeworlds.data.store import ClipStore
 
 GRID = 8
+MARGIN = 2.0  # grey levels by which a cell must be brighter to set a bit: noise in flat areas sets none
 # A run is RUN frames, SPACING apart: motion must agree too, which single pictures of a plain world cannot tell.
-RUN, SPACING = 4, 2
+RUN, SPACING = 6, 3
 SPAN = (RUN - 1) * SPACING + 1
-EVIDENCE = 4 * RUN  # bits by which a run must differ from the typical frame before it can be recognised
+EVIDENCE = 8  # bits by which a run must differ from the typical frame before hashes can propose it
+ALIKE = 0.35  # hash distance up to which pixels are compared
+PROPOSALS = 32  # of a run, the nearest
+DETAIL = 16  # cells a side, of the pictures that decide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,28 +30,27 @@ class NearDuplicate:
 
     train: int  # episode number
     test: int
-    distance: float  # in [0, 1]: part of the telling bits in which the most alike runs differ
+    distance: float  # in [0, 1]: 1 - correlation of the most alike runs of frames, background removed
 
 
 def frame_hashes(video: np.ndarray) -> np.ndarray:
     """uint8 [t, h, w, 3] -> uint64 [t]: the difference hash of each frame.
 
-    The frame is averaged to 8 x 9 grey cells; a bit says that a cell is brighter than its left neighbour, so the hash
-    does not see a change of brightness or contrast. Source: N. Krawetz, "Kind of like that" (dHash), 2013.
+    The frame is averaged to 8 x 9 grey cells; a bit says that a cell is clearly brighter than its left neighbour, so
+    the hash hardly sees a change of brightness or contrast. Source: N. Krawetz, "Kind of like that" (dHash), 2013.
     """
     grey = video.mean(axis=3, dtype=np.float32)
     cells = _averages(_averages(grey, GRID, axis=1), GRID + 1, axis=2)
-    # a cell must be brighter by half a grey level, so that rounding in flat areas sets no bit
-    bits = np.diff(cells, axis=2) > 0.5
+    bits = np.diff(cells, axis=2) > MARGIN
     return np.packbits(bits.reshape(len(video), -1), axis=1).view(np.uint64)[:, 0]
 
 
-def near_duplicates(store: ClipStore, *, split: str = "test", threshold: float = 0.1) -> list[NearDuplicate]:
+def near_duplicates(store: ClipStore, *, split: str = "test", threshold: float = 0.02) -> list[NearDuplicate]:
     """Pairs of a training episode and a ``split`` episode that share a run of frames, most alike first.
 
-    Three runs of each held-out episode (start, middle, end) slide over every training episode. Bits are counted
-    against the store's typical frame, so a background that all clips share tells nothing. Episodes shorter than
-    seven frames are not compared. A run of a held-out episode names its nearest training episode only.
+    Three runs of each held-out episode (start, middle, end) slide over every training episode. What all clips share,
+    a constant background, is regressed out of both before they are compared, and so are brightness and contrast.
+    Episodes shorter than sixteen frames are not compared; mirrored and cropped copies are not found.
     """
     train, others = _long_enough(store, "train"), _long_enough(store, split)
     if not len(train) or not len(others):
@@ -55,17 +58,48 @@ def near_duplicates(store: ClipStore, *, split: str = "test", threshold: float =
     typical = _typical(store.frame_hash)
     frames = np.concatenate([_hashes(store, i) for i in train]) ^ typical
     owner = np.repeat(train, store.lengths[train])
+    place = np.concatenate([np.arange(store.length(i)) for i in train])
     inside = owner[: len(owner) - SPAN + 1] == owner[SPAN - 1 :]  # runs that stay in one episode
+    background = _background(store, train)
     found: dict[tuple[int, int], float] = {}
     for episode in others.tolist():
-        for run in _runs(_hashes(store, episode) ^ typical):
-            distance = np.where(inside, _distances(run, frames), 1.0)
-            nearest = int(distance.argmin())
-            pair = int(owner[nearest]), episode
-            if distance[nearest] <= threshold:
-                found[pair] = min(found.get(pair, 1.0), float(distance[nearest]))
-    pairs = [NearDuplicate(train=a, test=b, distance=round(d, 4)) for (a, b), d in found.items()]
+        hashes = _hashes(store, episode) ^ typical
+        for start in _starts(len(hashes)):
+            distance = np.where(inside, _distances(hashes[start : start + SPAN : SPACING], frames), 1.0)
+            seen = _foreground(store, episode, start, background)
+            for k in _nearest(distance):
+                pair = int(owner[k]), episode
+                apart = 1 - float(seen @ _foreground(store, pair[0], int(place[k]), background))
+                found[pair] = min(found.get(pair, 2.0), apart)
+    pairs = [
+        NearDuplicate(train=a, test=b, distance=round(max(d, 0.0), 4)) for (a, b), d in found.items() if d <= threshold
+    ]
     return sorted(pairs, key=lambda pair: (pair.distance, pair.train, pair.test))
+
+
+def _nearest(distance: np.ndarray) -> list[int]:
+    alike = np.flatnonzero(distance <= ALIKE)
+    return alike[np.argsort(distance[alike], kind="stable")[:PROPOSALS]].tolist()
+
+
+def _background(store: ClipStore, episodes: np.ndarray) -> np.ndarray:
+    """Orthonormal [RUN * cells * cells * 3, 2]: a constant, and the typical picture of at most 200 episodes."""
+    chosen = episodes[:: -(-len(episodes) // 200)].tolist()
+    middles = [_cells(store.video(i, store.length(i) // 2, store.length(i) // 2 + 1)) for i in chosen]
+    typical = np.tile(np.median(np.concatenate(middles), axis=0), (RUN, 1, 1, 1)).ravel()
+    return np.linalg.qr(np.stack([np.ones_like(typical), typical], axis=1))[0]
+
+
+def _foreground(store: ClipStore, episode: int, start: int, background: np.ndarray) -> np.ndarray:
+    """A run without the background, of length 1; zeros when nothing is left."""
+    run = _cells(store.video(episode, start, start + SPAN)[::SPACING]).ravel()
+    rest = run - background @ (background.T @ run)
+    length = np.linalg.norm(rest)
+    return rest / length if length > np.sqrt(rest.size) else np.zeros_like(rest)  # above one grey level, on average
+
+
+def _cells(frames: np.ndarray) -> np.ndarray:
+    return _averages(_averages(frames.astype(np.float64), DETAIL, axis=1), DETAIL, axis=2)
 
 
 def _distances(run: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -79,9 +113,9 @@ def _distances(run: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return np.where(either >= EVIDENCE, differ / np.maximum(either, 1), 1.0)
 
 
-def _runs(hashes: np.ndarray) -> list[np.ndarray]:
-    last = len(hashes) - SPAN
-    return [hashes[start : start + SPAN : SPACING] for start in sorted({0, last // 2, last})]
+def _starts(length: int) -> list[int]:
+    last = length - SPAN
+    return sorted({0, last // 2, last})
 
 
 def _typical(hashes: np.ndarray) -> np.uint64:
