@@ -162,6 +162,15 @@ class Represents(Protocol):
 
 
 @runtime_checkable
+class Reconstructs(Protocol):
+    """Frames -> the same frames, through the model's own latents: the best picture it can show."""
+
+    def reconstruct(self, video: Tensor) -> Tensor:
+        """[b, t, c, h, w] -> [b, t, c, h, w], each frame by what the model knows of it."""
+        ...
+
+
+@runtime_checkable
 class Plans(Protocol):
     """Current frames and a goal picture -> actions."""
 

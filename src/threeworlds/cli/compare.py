@@ -18,6 +18,8 @@ class Compare:
     """Built-in world that the clips come from (see `threeworlds worlds`)."""
     video: Path | None = None
     """Folder of your own video to use in place of a world."""
+    size: int | None = None
+    """Height and width of a frame, pixels; without it the world's own, or 32 for video."""
     routes: str = "sora,genie,jepa"
     """Routes to compare, separated by commas."""
     budget: str = "4m"

@@ -29,7 +29,7 @@ class DataGenerate:
     """Processes; the clips do not depend on it."""
 
     def run(self) -> None:
-        from threeworlds.cli.clips import generate
+        from threeworlds.score.clips import generate
 
         generate(self.world, self.out, episodes=self.episodes, seed=self.seed, size=self.size, workers=self.workers)
         print_store(self.out)

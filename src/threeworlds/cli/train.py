@@ -76,8 +76,8 @@ class Train:
         print_spent(run)
 
     def _clips(self, out: Path) -> ClipStore:
-        from threeworlds.cli.clips import generate
         from threeworlds.data import ClipStore
+        from threeworlds.score.clips import generate
 
         if self.data is not None:
             return ClipStore.open(self.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -20,14 +21,14 @@ def time_grid(steps: int, shift: float = 1.0) -> list[float]:
 
 def euler(velocity: Velocity, x: Tensor, times: list[float]) -> Tensor:
     """First order: x += dt v(x, t)."""
-    for t, after in zip(times, times[1:], strict=False):
+    for t, after in pairwise(times):
         x = x + (after - t) * velocity(x, t)
     return x
 
 
 def heun(velocity: Velocity, x: Tensor, times: list[float]) -> Tensor:
     """Second order, two evaluations a step; the last step is Euler's, since v is not defined at t = 1."""
-    for t, after in zip(times, times[1:], strict=False):
+    for t, after in pairwise(times):
         slope = velocity(x, t)
         guess = x + (after - t) * slope
         if after < 1:

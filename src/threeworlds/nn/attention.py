@@ -61,7 +61,13 @@ class Attention(nn.Module):
         return (rotate(key, rope) if rope else key), self._split(value)
 
     def attend(
-        self, x: Tensor, key_value: KeyValue, *, rope: Rope | None = None, mask: Tensor | None = None, causal: bool = False
+        self,
+        x: Tensor,
+        key_value: KeyValue,
+        *,
+        rope: Rope | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
     ) -> Tensor:
         """x [b, n, d] looks at keys and values; ``mask`` True = may look."""
         query = self.query_norm(self._split(self.query(x)))
@@ -69,7 +75,9 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(query, *key_value, attn_mask=mask, is_causal=causal)
         return self.out(y.transpose(-3, -2).flatten(-2))
 
-    def forward(self, x: Tensor, *, rope: Rope | None = None, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, *, rope: Rope | None = None, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
         return self.attend(x, self.project(x, rope), rope=rope, mask=mask, causal=causal)
 
     def _split(self, x: Tensor) -> Tensor:

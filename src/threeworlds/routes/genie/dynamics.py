@@ -56,9 +56,7 @@ class Dynamics(nn.Module):
         right = (logits.argmax(-1) == tokens[hidden]).float().mean()
         return loss, {"accuracy": right.detach()}
 
-    def logits(
-        self, tokens: Tensor, codes: Tensor, past: Cache | None = None, first: int = 0
-    ) -> tuple[Tensor, Cache]:
+    def logits(self, tokens: Tensor, codes: Tensor, past: Cache | None = None, first: int = 0) -> tuple[Tensor, Cache]:
         """tokens [b, t, n], codes [b, t] -> logits [b, t, n, v] and the cache that includes these frames.
 
         ``first`` is the time of the first frame given; with ``past``, frames come one at a time.
@@ -70,10 +68,8 @@ class Dynamics(nn.Module):
             kept.append(key_value)
         return self.read_out(self.norm(z[:, :, 1:])), kept
 
-    @torch.inference_mode()
-    def next_frame(
-        self, past: Cache, code: Tensor, time: int, generator: torch.Generator
-    ) -> tuple[Tensor, Cache]:
+    @torch.no_grad()
+    def next_frame(self, past: Cache, code: Tensor, time: int, generator: torch.Generator) -> tuple[Tensor, Cache]:
         """Fill one frame by MaskGIT's confidence schedule. code [b] -> tokens [b, n] and the longer cache."""
         count = self.grid[0] * self.grid[1]
         tokens = torch.full((len(code), 1, count), self.mask)

@@ -109,7 +109,8 @@ class FilmUNet(nn.Module):
             ]
         )
         self.film = nn.ModuleList(nn.Linear(latent, 2 * width) for width in (third, second, first))
-        nn.init.zeros_(self.up[-1].weight)
+        for parameter in self.up[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, frames: Tensor, latent: Tensor) -> Tensor:
         low = F.silu(self.down[0](frames.contiguous(memory_format=torch.channels_last)))

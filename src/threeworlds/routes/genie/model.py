@@ -20,7 +20,7 @@ from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Stage, State
 
 
 class Genie(nn.Module):
-    """Plays, Predicts (given latent actions, or letting it run) and Represents."""
+    """Plays, Predicts (given latent actions, or letting it run), Represents and Reconstructs."""
 
     control: Literal["none", "action", "code"] = "code"
 
@@ -32,17 +32,22 @@ class Genie(nn.Module):
         self.actions = LatentAction(config.actions, spec.height, spec.width)
         self.dynamics = Dynamics(config.dynamics, self.tokenizer.size, self.n_codes, self.tokenizer.grid)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def infer_codes(self, video: Tensor) -> Tensor:
         """video [b, t, c, h, w] -> the latent action of each step, int64 [b, t - 1]."""
         return self.actions.infer_codes(video)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def represent(self, video: Tensor) -> State:
         """The quantized codes of each frame, laid flat."""
         return State(z=self.tokenizer.codes(self.tokenizer.encode(video)).flatten(2))
 
-    @torch.inference_mode()
+    @torch.no_grad()
+    def reconstruct(self, video: Tensor) -> Tensor:
+        """Through the tokens and back."""
+        return self.tokenizer.decode(self.tokenizer.encode(video))
+
+    @torch.no_grad()
     def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
         """Continue ``context`` by ``frames`` frames under latent actions, or under none (null: let it run)."""
         start = perf_counter()
@@ -74,9 +79,13 @@ class Genie(nn.Module):
             seen = self.actions.infer_codes(context) if given else torch.zeros(len(context), 0, dtype=torch.long)
             return F.pad(seen, (0, frames), value=self.dynamics.null)
         if action.shape[1] != given + frames:
-            raise ValueError(f"{action.shape[1]} codes for {given + 1} given and {frames} new frames; needs {given + frames}")
+            raise ValueError(
+                f"{action.shape[1]} codes for {given + 1} given and {frames} new frames; needs {given + frames}"
+            )
         if action.min() < 0 or action.max() > self.dynamics.null:
-            raise ValueError(f"code {int(action.max())}; allowed: 0 to {self.n_codes - 1}, or {self.dynamics.null} for none")
+            raise ValueError(
+                f"code {int(action.max())}; allowed: 0 to {self.n_codes - 1}, or {self.dynamics.null} for none"
+            )
         return action
 
 
@@ -116,7 +125,7 @@ def stages(model: nn.Module) -> list[Stage]:
 
 
 def tokens_and_codes(model: Genie, video: Tensor) -> dict[str, Tensor]:
-    """An episode [1, t, c, h, w] -> its tokens [1, t, n] and the code that led to each frame [1, t] (the first: null)."""
+    """An episode [1, t, c, h, w] -> its tokens [1, t, n] and the code that led to each frame [1, t], null at first."""
     codes = F.pad(model.infer_codes(video), (1, 0), value=model.dynamics.null)
     return {"tokens": model.tokenizer.encode(video).to(torch.int32), "code": codes.to(torch.int32)}
 

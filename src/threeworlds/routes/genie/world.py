@@ -12,7 +12,7 @@ from threeworlds.routes.genie.dynamics import Cache
 from threeworlds.routes.genie.model import Genie
 
 
-class GenieWorld(gym.Env[np.ndarray, int]):
+class GenieWorld(gym.Env[np.ndarray, Any]):
     """The model's dream. ``step(code)`` takes a latent action, or ``n_codes`` for the null action: let it run.
 
     ``reset(options={"video": uint8 [k, h, w, 3]})`` or ``{"image": uint8 [h, w, 3]}`` sets the first frames.
@@ -22,16 +22,18 @@ class GenieWorld(gym.Env[np.ndarray, int]):
         spec = model.spec
         self.model = model.eval()
         self.observation_space = gym.spaces.Box(0, 255, (spec.height, spec.width, 3), np.uint8)
-        self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(model.n_codes + 1)
+        self.action_space = gym.spaces.Discrete(model.n_codes + 1)
         self._past: Cache = []
         self._time = 0
         self._generator = torch.Generator()
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         video = self._prompt(options or {})
         self._generator.manual_seed(int(self.np_random.integers(2**31)))
-        with torch.inference_mode():
+        with torch.no_grad():
             frames = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
             self._past, self._time = self.model.remember(frames, self.model.infer_codes(frames))
         return video[-1].copy(), {}
@@ -41,7 +43,7 @@ class GenieWorld(gym.Env[np.ndarray, int]):
             raise ValueError("step before reset; call reset with a first picture")
         if not self.action_space.contains(action):
             raise ValueError(f"code {action}; allowed: 0 to {self.model.n_codes}")
-        with torch.inference_mode():
+        with torch.no_grad():
             code = torch.tensor([int(action)])
             tokens, past = self.model.dynamics.next_frame(self._past, code, self._time, self._generator)
             frame = self.model.tokenizer.decode(tokens[:, None])[0, 0]

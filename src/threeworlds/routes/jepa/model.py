@@ -19,7 +19,7 @@ from threeworlds.types import ClipSpec, Imagined, Optim, Plan, Stage, State
 
 
 class Jepa(nn.Module):
-    """Represents and Plans; Predicts through the helper decoder."""
+    """Represents and Plans; Predicts and Reconstructs through the helper decoder."""
 
     control: Literal["none", "action", "code"] = "action"
 
@@ -32,24 +32,29 @@ class Jepa(nn.Module):
         self.predictor = Predictor(config.world, spec.action)
         self.decoder = StateDecoder(config.decoder, config.world.state, spec.height, spec.width)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def represent(self, video: Tensor) -> State:
         return State(z=self.encoder(video))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def imagine(self, context: Tensor, frames: int, action: Tensor | None = None) -> State:
         """The states of the ``frames`` frames after ``context``; no pixels are made. ``action`` as in ``predict``."""
         future = self._future(context.shape[1] - 1, frames, action)
         return State(z=self.predictor.roll_out(self.encoder(context)[:, -1], future, frames))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
         """``imagine``, shown by the helper decoder. Deterministic: ``seed`` is not used."""
         start = perf_counter()
         video = self.decoder(self.imagine(context, frames, action).z).clamp(-1, 1)
         return Imagined(video=video, seconds=perf_counter() - start)
 
-    @torch.inference_mode()
+    @torch.no_grad()
+    def reconstruct(self, video: Tensor) -> Tensor:
+        """What the helper decoder reads from the states of the true frames."""
+        return self.decoder(self.encoder(video)).clamp(-1, 1)
+
+    @torch.no_grad()
     def plan(self, context: Tensor, goal: Tensor, *, seed: int = 0) -> Plan:
         """Actions that bring the state near the goal picture's: context [b, k, c, h, w], goal [b, c, h, w]."""
         if self.spec.action.kind != "continuous":

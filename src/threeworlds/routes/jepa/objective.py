@@ -47,7 +47,7 @@ class WorldModelObjective(nn.Module):
     def _monitors(
         self, z: Tensor, one_step: Tensor, open_loop: Tensor, spread: Tensor, inverse: Tensor
     ) -> dict[str, Tensor]:
-        """``over_copy`` below 1: better than predicting no change. ``rank`` near 1: collapse. ``sigreg`` floor: 1.05."""
+        """``over_copy`` below 1: better than no change. ``rank`` near 1: collapse. ``sigreg``: 1.05 is a Gaussian."""
         moved = (z[:, 1:] - z[:, :-1]).square().mean().clamp_min(1e-9)
         return {
             "one_step": one_step.detach(),

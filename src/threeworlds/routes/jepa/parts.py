@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from threeworlds.nn.conv import FACTOR
+from threeworlds.nn.conv import FACTOR, check_size
 from threeworlds.nn.conv import Decoder as ConvDecoder
 from threeworlds.nn.conv import Encoder as ConvEncoder
-from threeworlds.nn.conv import check_size
 from threeworlds.routes.jepa.recipes import DecoderConfig, WorldModelConfig
 from threeworlds.types import ActionSpec
 

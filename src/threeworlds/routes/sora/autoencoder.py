@@ -1,4 +1,4 @@
-"""The compression network: a KL autoencoder of frames (latent diffusion, arXiv 2112.10752), and pixel patches as control.
+"""The compression network: a KL autoencoder of frames (latent diffusion, arXiv 2112.10752); pixel patches as control.
 
 Legend: b batch, t frames, c latent channels, y x latent grid.
 """

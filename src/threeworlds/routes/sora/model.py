@@ -19,7 +19,7 @@ from threeworlds.types import ClipSpec, Imagined, Optim, Prompt, Stage, State
 
 
 class Sora(nn.Module):
-    """Generates, Predicts and Represents."""
+    """Generates, Predicts, Represents and Reconstructs."""
 
     control: Literal["none", "action", "code"] = "none"
 
@@ -29,7 +29,7 @@ class Sora(nn.Module):
         self.autoencoder = build_autoencoder(config, spec)
         self.generator = Generator(config.generator, self.autoencoder.channels, self.autoencoder.grid)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(self, prompt: Prompt, *, seed: int) -> Imagined:
         """A clip of ``prompt.frames`` frames from words, first frames, both or neither."""
         start = perf_counter()
@@ -47,10 +47,15 @@ class Sora(nn.Module):
         imagined = self.generate(Prompt(video=context, frames=context.shape[1] + frames), seed=seed)
         return Imagined(video=imagined.video[:, context.shape[1] :], seconds=imagined.seconds)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def represent(self, video: Tensor) -> State:
         """The latents of each frame, laid flat."""
         return State(z=self.autoencoder.encode(video).flatten(2))
+
+    @torch.no_grad()
+    def reconstruct(self, video: Tensor) -> Tensor:
+        """Encoded and decoded: the floor of error under everything this route shows."""
+        return self.autoencoder.decode(self.autoencoder.encode(video))
 
     def _nothing(self, batch: int) -> Tensor:
         return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid)

@@ -23,7 +23,7 @@ class FlowObjective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         x_1 = batch.cached["latent"]
         config = self.generator.config
-        time = frame_times(*x_1.shape[:2], config.time_mean, config.time_std).to(x_1.device)
+        time = frame_times(x_1.shape[0], x_1.shape[1], config.time_mean, config.time_std).to(x_1.device)
         path = sample_path(torch.randn_like(x_1), x_1, time[..., None, None, None])
         estimate = self.generator(path.x_t, time, self.generator.words(self._captions(batch, len(x_1))))
         velocity = data_to_velocity(estimate, path.x_t, path.time)

@@ -1,0 +1,143 @@
+"""Claims of the field that one comparison can speak to, judged by stated rules. Never typed by hand.
+
+A rule looks at rows and paired differences of one result. Where what it needs is not there, the claim is not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from threeworlds.types import Difference, Result, Row, Verdict
+
+Word = Literal["supported", "refuted", "not separable", "not tested"]
+Finding = tuple[Word, tuple[str, ...]]
+
+
+def judge_claims(result: Result) -> tuple[Verdict, ...]:
+    """A verdict for every claim that has a rule here."""
+    return tuple(_verdict(result, *claim) for claim in CLAIMS)
+
+
+def _verdict(result: Result, name: str, text: str, rule: str, judge: Callable[[Result], Finding]) -> Verdict:
+    word, evidence = judge(result)
+    return Verdict(claim=name, text=text, verdict=word, rule=rule, evidence=evidence)
+
+
+# ------------------------------------------------------------------------------------------- rules
+
+
+def sora_pictures_best(result: Result) -> Finding:
+    rivals = [_difference(result, "prediction", "alone_psnr_h1", "sora", other) for other in ("genie", "jepa")]
+    return _all_better([rival for rival in rivals if rival], "sora", expected=2)
+
+
+def latent_actions_are_controls(result: Result) -> Finding:
+    found = [_difference(result, "control", "nmi", "genie", floor) for floor in ("shuffled labels", "one code for all")]
+    word, evidence = _all_better([difference for difference in found if difference], "genie", expected=2)
+    row = _row(result, "genie", "control", "nmi")
+    return word, (_say(row), *evidence) if row else evidence
+
+
+def commands_obeyed(result: Result) -> Finding:
+    found = [_difference(result, "control", "action_following", "genie", "no command")]
+    word, evidence = _all_better([difference for difference in found if difference], "genie", expected=1)
+    row = _row(result, "genie", "control", "action_following")
+    return word, (_say(row), *evidence) if row else evidence
+
+
+def state_holds_more(result: Result) -> Finding:
+    rivals = [_difference(result, "understanding", "velocity_r2", "jepa", other) for other in ("sora", "genie")]
+    return _all_better([rival for rival in rivals if rival], "jepa", expected=2)
+
+
+def plans_in_latent_space(result: Result) -> Finding:
+    floors = [
+        _difference(result, "planning", "success_25_50", "jepa", floor) for floor in ("random policy", "stay policy")
+    ]
+    word, evidence = _all_better([floor for floor in floors if floor], "jepa", expected=2)
+    row = _row(result, "jepa", "planning", "success_25_50")
+    return word, (_say(row), *evidence) if row else evidence
+
+
+def state_makes_video(result: Result) -> Finding:
+    found = [_difference(result, "prediction", "mse_h8", "jepa", "copy the last frame")]
+    return _all_better([difference for difference in found if difference], "jepa", expected=1)
+
+
+CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
+    (
+        "C3",
+        "Sora-like: best picture quality, no interaction, needs captions",
+        "given the first frames alone, sora's next frame is separably better in PSNR than genie's and jepa's",
+        sora_pictures_best,
+    ),
+    (
+        "C5",
+        "Genie-like: interactive from unlabelled video",
+        "the avatar obeys commanded latent actions separably more often than when nothing is commanded",
+        commands_obeyed,
+    ),
+    (
+        "C6",
+        "LAM actions agree with the real controls",
+        "mutual information of latent and true actions is separably above that of shuffled labels and of one code",
+        latent_actions_are_controls,
+    ),
+    (
+        "C7",
+        "JEPA predicts in latent space; its state holds the physics",
+        "a linear probe reads velocity separably better from jepa's states than from sora's and genie's latents",
+        state_holds_more,
+    ),
+    (
+        "C8",
+        "JEPA's action is an actor with a state: planning works in latent space",
+        "planned success is separably above a random and a resting policy",
+        plans_in_latent_space,
+    ),
+    (
+        "C10",
+        "State -> video is possible after all",
+        "eight frames ahead, films decoded from predicted states are separably nearer the truth than the last frame",
+        state_makes_video,
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+def _all_better(differences: Sequence[Difference], route: str, expected: int) -> Finding:
+    """Supported: better in all; refuted: worse in one; else not separable."""
+    if len(differences) < expected:
+        return "not tested", ()
+    wins = ["first better" if d.first == route else "second better" for d in differences]
+    evidence = tuple(_tell(difference) for difference in differences)
+    if all(d.verdict == win for d, win in zip(differences, wins, strict=True)):
+        return "supported", evidence
+    lost = any(d.verdict not in (win, "not separable") for d, win in zip(differences, wins, strict=True))
+    return ("refuted" if lost else "not separable"), evidence
+
+
+def _difference(result: Result, question: str, metric: str, first: str, second: str) -> Difference | None:
+    for difference in result.differences:
+        pair = {difference.first, difference.second}
+        if (difference.question, difference.metric) == (question, metric) and pair == {first, second}:
+            return difference
+    return None
+
+
+def _row(result: Result, route: str, question: str, metric: str) -> Row | None:
+    for row in result.rows:
+        if (row.route, row.question, row.metric, row.status) == (route, question, metric, "ok"):
+            return row
+    return None
+
+
+def _tell(d: Difference) -> str:
+    return f"{d.question}/{d.metric}: {d.first} - {d.second} = {d.value:.3g} [{d.low:.3g}, {d.high:.3g}], n {d.n}"
+
+
+def _say(row: Row) -> str:
+    return f"{row.question}/{row.metric}: {row.value:.3g} [{row.low:.3g}, {row.high:.3g}], n {row.n}"

@@ -1,0 +1,133 @@
+"""The main job: the same clips and the same budget for each route, then one scorecard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from threeworlds.score.clips import generate
+from threeworlds.score.exam import Entrant, build_exam
+from threeworlds.score.scorecard import QUESTIONS, make_entrant, write_scorecard
+from threeworlds.types import Result
+
+if TYPE_CHECKING:
+    from threeworlds.data import ClipStore
+    from threeworlds.train import TrainedRun
+
+EPISODES = 2000  # of a world: 80,000 frames of arena
+VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
+
+logger = logging.getLogger(__name__)
+
+
+class CompareOptions(Protocol):
+    """What ``threeworlds compare`` was asked."""
+
+    @property
+    def out(self) -> Path: ...
+    @property
+    def world(self) -> str: ...
+    @property
+    def video(self) -> Path | None: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def routes(self) -> str: ...
+    @property
+    def budget(self) -> str: ...
+    @property
+    def recipe(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def items(self) -> int: ...
+
+
+def run_compare(options: CompareOptions) -> Result:
+    """Clips, three trainings, one exam. Run again with the same options, it goes on where it stopped."""
+    from threeworlds.train import Budget, use_machine
+
+    use_machine()
+    names, budget = checked_routes(options.routes), Budget.parse(options.budget)
+    options.out.mkdir(parents=True, exist_ok=True)
+    store = open_clips(options)
+    entrants: list[Entrant] = []
+    curves: dict[str, Any] = {}
+    for name in names:
+        logger.info("training %s for %s", name, budget)
+        run = _train(name, options, store, budget)
+        entrants.append(_seat(run, options.seed))
+        curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
+    exam = build_exam(store, items=options.items, seed=options.seed)
+    data = {**store.summary(), "budget": str(budget), "equal": equality(budget.kind)}
+    return write_scorecard(
+        exam, entrants, QUESTIONS, options.out, command=command_of(options), data=data, curves=curves
+    )
+
+
+def open_clips(options: CompareOptions) -> ClipStore:
+    """The clips in ``out/clips``, made now unless an earlier run of the same command made them."""
+    from threeworlds.data import ClipStore, ingest
+
+    path = options.out / "clips"
+    if path.exists():
+        return ClipStore.open(path)
+    if options.video is None:
+        return generate(options.world, path, episodes=EPISODES, seed=options.seed, size=options.size)
+    size = options.size or VIDEO_SIZE
+    ingest(options.video, path, size=(size, size))
+    return ClipStore.open(path)
+
+
+def checked_routes(text: str) -> tuple[str, ...]:
+    """Names of routes from "a,b"."""
+    from threeworlds.routes import ROUTES
+
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in ROUTES]
+    if unknown or not names:
+        raise ValueError(f"routes {text!r}; allowed: {', '.join(ROUTES)}, separated by commas")
+    return names
+
+
+def equality(kind: str) -> str:
+    """In what the comparison is equal, and in what not, in words."""
+    equal = {"seconds": "wall clock", "flops": "FLOPs", "clips": "windows seen", "steps": "optimiser steps"}[kind]
+    return f"equal clips and equal {equal} for each route, all its parts together; helper heads are extra and declared"
+
+
+def command_of(options: CompareOptions) -> str:
+    """The command line that makes this result again."""
+    given: Mapping[str, Any] = {
+        "world" if options.video is None else "video": options.world if options.video is None else options.video,
+        **({"size": options.size} if options.size else {}),
+        "routes": options.routes,
+        "budget": options.budget,
+        "recipe": options.recipe,
+        "seed": options.seed,
+        "items": options.items,
+        "out": options.out,
+    }
+    return "threeworlds compare " + " ".join(f"--{name} {value}" for name, value in given.items())
+
+
+def _train(name: str, options: CompareOptions, store: ClipStore, budget: Any) -> TrainedRun:
+    from threeworlds.routes import get_route
+    from threeworlds.train import train_route
+
+    route, out = get_route(name), options.out / "models" / name
+    if options.recipe not in route.recipes:
+        raise ValueError(f"{name} has no recipe {options.recipe!r}; recipes: {', '.join(route.recipes)}")
+    config = route.recipes[options.recipe]()
+    return train_route(
+        route, recipe=options.recipe, config=config, store=store, budget=budget, out=out, seed=options.seed, resume=True
+    )
+
+
+def _seat(run: TrainedRun, seed: int) -> Entrant:
+    from threeworlds.train import load_model
+
+    model, card = load_model(run.path)  # what is scored is what was written
+    return make_entrant(model, card, run.path, seed)

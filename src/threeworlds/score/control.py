@@ -1,0 +1,255 @@
+"""Control: do actions do what they should? And are the latent ones the real ones?
+
+Legend: n items, t frames or steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
+from threeworlds.score.films import film_of, to_uint8
+from threeworlds.score.prediction import bodies, controls_of, predict, psnr, squared_error
+from threeworlds.score.stats import wilson
+from threeworlds.types import Plays, Predicts
+
+LABELLED = 200  # steps with true actions that name the codes
+HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
+HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
+NO_ACTIONS = "takes no actions, by design: words or first frames are its only control"
+NOT_LATENT = "learns no latent actions: it is given the true ones"
+
+
+def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
+    """Codes against true actions; right against wrong actions; commands obeyed."""
+    steered = [e for e in entrants if isinstance(e.model, Predicts) and e.model.control != "none"]
+    absent = {e.route: _why_not(e, exam) for e in entrants if e not in steered}
+    measured = [*_codes_against_actions(exam, entrants), *_right_against_wrong(exam, steered, absent)]
+    obeyed, films = _commands(exam, steered, absent)
+    return Answers(measured=(*measured, *obeyed), films=tuple(films))
+
+
+def _why_not(entrant: Entrant, exam: Exam) -> str:
+    if entrant.route == "jepa" and exam.spec.action.kind == "none":
+        return "these clips have no actions for it to learn from"
+    return NO_ACTIONS
+
+
+# ----------------------------------------------------------------------------- codes and true actions
+
+
+def purity(codes: np.ndarray, actions: np.ndarray) -> float:
+    """Part of the steps whose action is the commonest one of their code."""
+    return float(contingency(codes, actions).max(1).sum() / codes.size)
+
+
+def normalised_mutual_information(codes: np.ndarray, actions: np.ndarray) -> float:
+    """I(code; action) / sqrt(H(code) H(action)) (Strehl & Ghosh 2002, Eq. 2); 0 where one of them is constant."""
+    joint = contingency(codes, actions) / codes.size
+    p, q = joint.sum(1), joint.sum(0)
+    independent = np.outer(p, q)
+    seen = joint > 0
+    shared = (joint[seen] * np.log(joint[seen] / independent[seen])).sum()
+    entropy = [-(r[r > 0] * np.log(r[r > 0])).sum() for r in (p, q)]
+    return float(shared / np.sqrt(entropy[0] * entropy[1])) if min(entropy) > 0 else 0.0
+
+
+def contingency(codes: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """Counts [codes, actions]."""
+    table = np.zeros((int(codes.max()) + 1, int(actions.max()) + 1))
+    np.add.at(table, (codes.ravel(), actions.ravel()), 1)
+    return table
+
+
+def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
+    """The code that commands each action, from LABELLED steps of the training split: int64 [actions]."""
+    assert exam.train.video is not None and exam.train.action is not None
+    windows = -(-LABELLED // exam.train.action.shape[1])
+    codes = entrant.model.infer_codes(exam.train.video[:windows]).flatten()[:LABELLED].numpy()
+    actions = exam.train.action[:windows].flatten()[:LABELLED].numpy()
+    table = np.zeros((entrant.model.n_codes, exam.spec.action.size))
+    np.add.at(table, (codes, actions), 1)
+    return (table / np.maximum(table.sum(1, keepdims=True), 1)).argmax(0)
+
+
+def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
+    playable = [e for e in entrants if isinstance(e.model, Plays)]
+    absent = {e.route: NOT_LATENT if e.route == "jepa" else NO_ACTIONS for e in entrants if e not in playable}
+    known = exam.spec.action.kind == "discrete" and exam.test.action is not None
+    if not known:
+        absent |= {e.route: "these clips have no discrete actions to compare with" for e in playable}
+    assert exam.test.video is not None
+    actions = exam.test.action.numpy() if known and exam.test.action is not None else np.zeros((1, 1), int)
+    codes = {e.route: e.model.infer_codes(exam.test.video).numpy() for e in playable} if known else {}
+    shuffled = np.random.default_rng(exam.seed).permutation(actions.ravel()).reshape(actions.shape)
+    constant = np.zeros_like(actions)
+    return [
+        Measured(
+            question="control",
+            metric=metric,
+            unit=unit,
+            direction="higher",
+            protocol=f"latent action of each held-out step against the true action; {text}",
+            values={route: (found, actions) for route, found in codes.items()},
+            floors={"one code for all": (constant, actions), "shuffled labels": (shuffled, actions)} if codes else {},
+            absent=absent,
+            statistic=statistic,
+        )
+        for metric, unit, text, statistic in (
+            ("purity", "of steps", "part whose action is the commonest of their code", purity),
+            ("nmi", "0 to 1", "normalised mutual information", normalised_mutual_information),
+        )
+    ]
+
+
+# -------------------------------------------------------------------------------- right and wrong
+
+
+def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[str, str]) -> list[Measured]:
+    """Frames made under the right actions against frames made under random ones."""
+    wins: dict[str, np.ndarray] = {}
+    gains: dict[str, np.ndarray] = {}
+    step = min(4, exam.future.shape[1])
+    for entrant in steered:
+        right = controls_of(entrant, exam)
+        assert right is not None
+        wrong = _wrong(entrant, exam, right)
+        errors = [squared_error(predict(entrant, exam, told), exam.future) for told in (right, wrong)]
+        wins[entrant.route] = np.where(errors[0][:, 0] < errors[1][:, 0], 1.0, 0.0)
+        gains[entrant.route] = psnr(errors[0][:, step - 1]) - psnr(errors[1][:, step - 1])
+    told = "latent actions read from the true clip (genie) or true actions (jepa), against other ones drawn at random"
+    return [
+        Measured(
+            question="control",
+            metric="right_code_wins",
+            unit="of items",
+            direction="higher",
+            protocol=f"{told}: the right one gives the smaller error in the next frame",
+            values=wins,
+            floors={"chance": np.full(len(exam.future), 0.5)} if wins else {},
+            intervals={route: wilson(int(won.sum()), len(won)) for route, won in wins.items()},
+            absent=absent,
+        ),
+        Measured(
+            question="control",
+            metric="delta4_psnr",
+            unit="dB",
+            direction="higher",
+            protocol=f"{told}: gain in PSNR of frame {step} (Genie, arXiv 2402.15391, section 3)",
+            values=gains,
+            floors={"actions ignored": np.zeros(len(exam.future))} if gains else {},
+            absent=absent,
+        ),
+    ]
+
+
+def _wrong(entrant: Entrant, exam: Exam, right: Tensor) -> Tensor:
+    """Controls whose future steps are others than the right ones, drawn by seed."""
+    generator = torch.Generator().manual_seed(exam.seed)
+    wrong = right.clone()
+    if right.is_floating_point():
+        wrong[:, GIVEN - 1 :] = torch.rand(wrong[:, GIVEN - 1 :].shape, generator=generator) * 2 - 1
+        return wrong
+    kinds = entrant.model.n_codes if entrant.model.control == "code" else exam.spec.action.size
+    shift = torch.randint(1, kinds, right[:, GIVEN - 1 :].shape, generator=generator)
+    wrong[:, GIVEN - 1 :] = (right[:, GIVEN - 1 :] + shift) % kinds
+    return wrong
+
+
+# --------------------------------------------------------------------------------------- commands
+
+
+def _commands(exam: Exam, steered: Sequence[Entrant], absent: dict[str, str]) -> tuple[list[Measured], list[Any]]:
+    """Hold one of the four directions and see whether the avatar goes there."""
+    protocol = (
+        f"a direction with room for it is commanded for {HELD} steps ({LABELLED} labelled steps name the latent "
+        f"actions); the avatar must go that way, by more than {MOVED} of the box"
+    )
+    measure: dict[str, Any] = {
+        "question": "control",
+        "metric": "action_following",
+        "unit": "of commands",
+        "direction": "higher",
+        "protocol": protocol,
+    }
+    if exam.world is None or not set(HEADINGS) <= set(exam.spec.action.names) or exam.test.state is None:
+        why = "no avatar with four directions in these clips"
+        return [Measured(**measure, absent={**{e.route: why for e in steered}, **absent})], []
+    commands = _draw_commands(exam)
+    obeyed, ignored, films = {}, {}, []
+    for entrant in steered:
+        video = predict(entrant, exam, _commanded(entrant, exam, commands))
+        obeyed[entrant.route] = _goes_there(exam, video, commands)
+        ignored[entrant.route] = ("no command", _goes_there(exam, predict(entrant, exam, None), commands))
+        films += _play_films(exam, entrant, commands)
+    simulated = {"the simulator": _goes_there(exam, _simulated(exam, commands), commands)}
+    rates = {route: wilson(int(np.nansum(won)), int((~np.isnan(won)).sum())) for route, won in obeyed.items()}
+    row = Measured(**measure, values=obeyed, own_floors=ignored, ceilings=simulated, intervals=rates, absent=absent)
+    return [row], films
+
+
+def _draw_commands(exam: Exam) -> list[str | None]:
+    """One direction an item with room for it; None where the avatar is not seen."""
+    rng, names = np.random.default_rng(exam.seed), list(HEADINGS)
+    chosen: list[str | None] = []
+    for x, y in _avatar(exam, exam.given)[:, -1]:
+        room = {"left": x, "right": 1 - x, "up": 1 - y, "down": y}
+        free = [name for name in names if room[name] > ROOM]
+        chosen.append(str(rng.choice(free)) if free else None)
+    return chosen
+
+
+def _commanded(entrant: Entrant, exam: Exam, commands: Sequence[str | None]) -> Tensor:
+    right = controls_of(entrant, exam)
+    assert right is not None
+    told, names = right.clone(), exam.spec.action.names
+    meaning = code_map(entrant, exam) if entrant.model.control == "code" else np.arange(len(names))
+    for item, command in enumerate(commands):
+        told[item, GIVEN - 1 :] = int(meaning[names.index(command or "stay")])
+    return told
+
+
+def _goes_there(exam: Exam, video: Tensor, commands: Sequence[str | None]) -> np.ndarray:
+    """1 where the avatar obeys, 0 where not (or is gone), NaN where nothing could be commanded: [n]."""
+    moved = _avatar(exam, video)[:, HELD - 1] - _avatar(exam, exam.given)[:, -1]
+    result = np.full(len(commands), np.nan)
+    for item, command in enumerate(commands):
+        if command is not None:
+            along = float(moved[item] @ np.array(HEADINGS[command]))
+            across = float(np.abs(moved[item]).sum() - abs(along))
+            result[item] = float(along > MOVED and along > across)
+    return result
+
+
+def _avatar(exam: Exam, video: Tensor) -> np.ndarray:
+    assert exam.world is not None and exam.world.locate is not None
+    return bodies(exam.world.locate, video)["avatar"]
+
+
+def _simulated(exam: Exam, commands: Sequence[str | None]) -> Tensor:
+    """What the world itself does under the commands, [n, HELD, c, h, w]."""
+    assert exam.world is not None and exam.test.state is not None
+    simulator, frames = exam.world.simulator(**exam.options), []
+    for state, command in zip(exam.test.state[:, GIVEN - 1].numpy(), commands, strict=True):
+        simulator.load(state)
+        action = exam.spec.action.names.index(command or "stay")
+        states = np.stack([simulator.step(action) for _ in range(HELD)])
+        frames.append(exam.world.render(states, exam.spec.height))
+    return torch.from_numpy(np.stack(frames)).movedim(-1, 2).float() / 127.5 - 1
+
+
+def _play_films(exam: Exam, entrant: Entrant, commands: Sequence[str | None]) -> list[Any]:
+    """One start, each direction held in turn: what a player would see."""
+    item = next((i for i, command in enumerate(commands) if command), 0)
+    films = []
+    for heading in HEADINGS:
+        told = _commanded(entrant, exam, [heading] * len(commands))[item : item + 1]
+        made = entrant.model.predict(exam.given[item : item + 1], exam.future.shape[1], action=told, seed=exam.seed)
+        frames = to_uint8(torch.cat([exam.given[item], made.video[0]]))
+        films.append(film_of(f"hold {heading}", entrant.route, "play", frames, given=GIVEN, fps=exam.spec.fps))
+    return films

@@ -1,0 +1,242 @@
+"""What every entrant is asked about: the same held-out windows for all, drawn by seed from a split nobody trained on.
+
+Legend: n items (one window an episode), k given frames, t frames, s state variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from threeworlds.score.stats import Interval, interval_of, mean_interval, paired_difference, separable
+from threeworlds.types import Batch, ClipSpec, Difference, Film, Ledger, Row
+from threeworlds.worlds import WORLDS, World
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from threeworlds.data import ClipStore
+
+GIVEN, AHEAD = 4, 16  # frames given, frames predicted
+HORIZONS = (1, 4, 8, 16)
+CAPTIONED = 16  # frames of a clip made from words
+PROBE_EPISODES = 800  # training episodes that probes and code maps may use
+RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """A trained model at the exam."""
+
+    route: str
+    model: Any  # what it can do is told by the Protocols of threeworlds.types
+    untrained: Any = None  # the same model before training: the floor of its states
+    recipe: str = ""
+    ledger: Mapping[str, Ledger] = field(default_factory=dict)  # stage -> Ledger, "total" among them
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """The items, and what is known about them."""
+
+    spec: ClipSpec
+    world: World | None
+    test: Batch  # held-out windows of GIVEN + AHEAD frames
+    train: Batch  # windows of as many frames from the training split, for probes
+    seed: int
+    opening: Batch | None = None  # held-out episodes from their first frame on, with the captions of just these frames
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the world
+
+    @property
+    def given(self) -> Tensor:
+        assert self.test.video is not None
+        return self.test.video[:, :GIVEN]
+
+    @property
+    def future(self) -> Tensor:
+        assert self.test.video is not None
+        return self.test.video[:, GIVEN:]
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        return tuple(h for h in HORIZONS if h <= self.future.shape[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One metric of one question, item by item, for whoever could answer it.
+
+    ``values``, ``floors`` and ``ceilings`` hold arrays of n items each; a metric that is not a mean over items (a
+    correlation) has a ``statistic`` and holds tuples of arrays, which it is called with. ``own_floors`` and
+    ``own_ceilings`` belong to one route: its untrained twin, its own reconstruction.
+    """
+
+    question: str
+    metric: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    protocol: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    floors: Mapping[str, Any] = field(default_factory=dict)
+    ceilings: Mapping[str, Any] = field(default_factory=dict)
+    own_floors: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # route -> (name, items)
+    own_ceilings: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)  # route -> why it cannot answer, by design
+    intervals: Mapping[str, Interval] = field(default_factory=dict)  # ready-made (Wilson), in place of a bootstrap
+    statistic: Callable[..., float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a question found."""
+
+    measured: tuple[Measured, ...] = ()
+    films: tuple[tuple[Film, Any], ...] = ()  # with the frames, uint8 [t, h, w, 3], that ``film.path`` will hold
+    rows: tuple[Row, ...] = ()  # rows that need no items: costs
+
+
+def build_exam(store: ClipStore, *, items: int, seed: int, options: Mapping[str, Any] | None = None) -> Exam:
+    """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are."""
+    from threeworlds.data import Windows
+
+    columns = ["video"]
+    columns += ["action"] if store.spec.action.kind != "none" else []
+    columns += ["state"] if store.spec.state_names else []
+    columns += ["caption"] if store.spec.captioned else []
+    frames = min(GIVEN + AHEAD, _longest(store))
+
+    def draw(split: str, count: int) -> Batch:
+        return Windows(store, split=split, frames=frames, batch_size=1, columns=columns).fixed(count, seed)
+
+    return Exam(
+        spec=store.spec,
+        world=WORLDS.get(store.spec.world),
+        test=draw("test", items),
+        train=draw("train", PROBE_EPISODES),
+        seed=seed,
+        opening=_opening(store, items, seed) if store.spec.captioned else None,
+        options=options or {},
+    )
+
+
+def _opening(store: ClipStore, items: int, seed: int) -> Batch:
+    """The captions of held-out episodes that begin with the episode, and the frames they speak of."""
+    from threeworlds.data import Windows
+
+    windows = Windows(
+        store, split="test", frames=min(CAPTIONED, _longest(store)), batch_size=1, columns=("video", "caption")
+    )
+    episodes, starts = windows.fixed_index(items, seed)
+    return windows.read(episodes, np.zeros_like(starts))
+
+
+def _longest(store: ClipStore) -> int:
+    """The length that at least half of the test episodes have."""
+    return int(np.median([store.length(int(i)) for i in store.split("test")]))
+
+
+def rows_of(measured: Measured, exam: Exam, entrants: Sequence[Entrant]) -> list[Row]:
+    """A row for each entrant: its interval, the best floor, the best ceiling; or why there is none."""
+    checkpoint = {entrant.route: entrant.checkpoint for entrant in entrants}
+    return [_row(measured, exam, route, checkpoint[route]) for route in checkpoint]
+
+
+def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
+    common: dict[str, Any] = {
+        "route": route,
+        "question": measured.question,
+        "metric": measured.metric,
+        "unit": measured.unit,
+        "direction": measured.direction,
+        "world": exam.spec.world or "video",
+        "checkpoint": checkpoint,
+        "seed": exam.seed,
+        "protocol": measured.protocol,
+    }
+    if route not in measured.values and route not in measured.intervals:
+        return Row(**common, status="not_applicable", reason=measured.absent.get(route, "not asked"))
+    interval = measured.intervals.get(route) or _interval(measured, measured.values[route], exam.seed)
+    floor_name, floor = _best(measured, {**measured.floors, **_own(measured.own_floors, route)}, exam.seed)
+    ceiling_name, ceiling = _best(measured, {**measured.ceilings, **_own(measured.own_ceilings, route)}, exam.seed)
+    return Row(
+        **common,
+        value=_finite(interval.value),
+        low=_finite(interval.low),
+        high=_finite(interval.high),
+        n=interval.n,
+        floor=floor,
+        floor_name=floor_name,
+        ceiling=ceiling,
+        ceiling_name=ceiling_name,
+    )
+
+
+def differences_of(measured: Measured, exam: Exam) -> list[Difference]:
+    """Every pair of routes on the same items, and every route against each floor."""
+    routes = list(measured.values)
+    found = [
+        _difference(measured, exam, first, second, measured.values[first], measured.values[second])
+        for place, first in enumerate(routes)
+        for second in routes[place + 1 :]
+    ]
+    for route in routes:
+        for name, items in {**measured.floors, **_own(measured.own_floors, route)}.items():
+            found.append(_difference(measured, exam, route, name, measured.values[route], items))
+    return found
+
+
+def _difference(measured: Measured, exam: Exam, first: str, second: str, a: Any, b: Any) -> Difference:
+    if measured.statistic is None:
+        interval = paired_difference(a, b, seed=exam.seed)
+    else:
+        statistic, count = measured.statistic, len(a)
+        interval = interval_of(
+            lambda *arrays: statistic(*arrays[:count]) - statistic(*arrays[count:]),
+            *a,
+            *b,
+            seed=exam.seed,
+            resamples=RESAMPLES,
+        )
+    return Difference(
+        question=measured.question,
+        metric=measured.metric,
+        first=first,
+        second=second,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+        verdict=separable(interval, measured.direction),
+    )
+
+
+def _interval(measured: Measured, items: Any, seed: int) -> Interval:
+    if measured.statistic is None:
+        return mean_interval(items, seed=seed)
+    return interval_of(measured.statistic, *items, seed=seed, resamples=RESAMPLES)
+
+
+def _best(measured: Measured, candidates: Mapping[str, Any], seed: int) -> tuple[str, float | None]:
+    """The floor (or ceiling) hardest to beat, and its score."""
+    if not candidates:
+        return "", None
+    sign = 1 if measured.direction == "higher" else -1
+    scores = {name: _point(measured, items) for name, items in candidates.items()}
+    name = max(scores, key=lambda key: sign * scores[key])
+    return name, _finite(scores[name])
+
+
+def _point(measured: Measured, items: Any) -> float:
+    return float(np.nanmean(items)) if measured.statistic is None else measured.statistic(*items)
+
+
+def _own(own: Mapping[str, tuple[str, Any]], route: str) -> dict[str, Any]:
+    return {own[route][0]: own[route][1]} if route in own else {}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,211 @@
+"""The scorecard: the same questions to every entrant, gathered into one result."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from threeworlds import __version__
+from threeworlds.score.claims import judge_claims
+from threeworlds.score.clips import generate
+from threeworlds.score.exam import Answers, Entrant, Exam, build_exam, differences_of, rows_of
+from threeworlds.score.films import write_films
+from threeworlds.score.machine import describe_machine
+from threeworlds.score.result import write_result
+from threeworlds.types import Difference, Film, Result, Row
+
+if TYPE_CHECKING:
+    from threeworlds.train import Card
+
+SCHEMA = "threeworlds.result/1"
+QUESTIONS = ("prediction", "control", "understanding", "text", "planning", "cost")  # each a module of this package
+EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
+
+logger = logging.getLogger(__name__)
+
+
+class ScoreOptions(Protocol):
+    """What ``threeworlds score`` was asked."""
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]: ...
+    @property
+    def out(self) -> Path: ...
+    @property
+    def world(self) -> str: ...
+    @property
+    def questions(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def items(self) -> int: ...
+
+
+def ask_all(
+    exam: Exam, entrants: Sequence[Entrant], questions: Sequence[str], out: Path
+) -> tuple[tuple[Row, ...], tuple[Difference, ...], tuple[Film, ...]]:
+    """Put every question to every entrant. A question that breaks becomes failed rows, and costs no other."""
+    rows: list[Row] = []
+    differences: list[Difference] = []
+    films: list[tuple[Film, Any]] = []
+    for question in questions:
+        logger.info("asking: %s", question)
+        try:
+            answers: Answers = import_module(f"threeworlds.score.{question}").ask(exam, entrants)
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            logger.exception("the question %s failed", question)
+            rows += [_failed(question, entrant, exam, error) for entrant in entrants]
+            continue
+        rows += answers.rows
+        films += answers.films
+        for measured in answers.measured:
+            rows += rows_of(measured, exam, entrants)
+            differences += differences_of(measured, exam)
+    return tuple(rows), tuple(differences), write_films(films, out)
+
+
+def write_scorecard(
+    exam: Exam,
+    entrants: Sequence[Entrant],
+    questions: Sequence[str],
+    out: Path,
+    *,
+    command: str,
+    data: Mapping[str, Any],
+    curves: Mapping[str, Any],
+) -> Result:
+    """Ask, judge the claims, and write ``out/result.json`` and its films."""
+    rows, differences, films = ask_all(exam, entrants, questions, out)
+    result = Result(
+        schema=SCHEMA,
+        command=command,
+        version=__version__,
+        machine=describe_machine(),
+        data={**data, "exam": exam_facts(exam)},
+        ledger={e.route: {stage: asdict(ledger) for stage, ledger in e.ledger.items()} for e in entrants},
+        routes={e.route: route_facts(e) for e in entrants},
+        rows=rows,
+        differences=differences,
+        films=films,
+        curves=curves,
+    )
+    result = replace(result, verdicts=judge_claims(result))
+    write_result(result, out / "result.json")
+    return result
+
+
+def exam_facts(exam: Exam) -> dict[str, Any]:
+    """How many items, of what length, drawn by which seed."""
+    assert exam.test.video is not None
+    return {
+        "items": len(exam.test.video),
+        "frames_given": exam.given.shape[1],
+        "frames_ahead": exam.future.shape[1],
+        "seed": exam.seed,
+        "world_options": dict(exam.options),
+    }
+
+
+def route_facts(entrant: Entrant) -> dict[str, Any]:
+    """What the report says of a route that no run can measure, and how this model was made."""
+    from threeworlds.routes import get_route
+
+    route = get_route(entrant.route)
+    return {
+        "story": dict(route.story),
+        "learns_from": route.learns_from,
+        "recipe": entrant.recipe,
+        "config": asdict(entrant.model.config),
+    }
+
+
+def entrant_of(path: Path, seed: int) -> tuple[Entrant, Card]:
+    """A trained model from its folder, and its untrained twin."""
+    from threeworlds.train import load_model
+
+    model, card = load_model(path)
+    return make_entrant(model, card, path, seed), card
+
+
+def make_entrant(model: Any, card: Card, path: Path, seed: int) -> Entrant:
+    """Seat a model at the exam. The twin's first weights come from another seed than the model's."""
+    import torch
+
+    from threeworlds.routes import get_route
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + 1_000_003)
+        untrained = get_route(card.route).build(card.config, card.spec).eval()
+    return Entrant(
+        route=card.route,
+        recipe=card.recipe,
+        model=model,
+        untrained=untrained,
+        ledger=card.ledger,
+        checkpoint=path.name,
+    )
+
+
+def run_score(options: ScoreOptions) -> Result:
+    """``threeworlds score``: trained models on episodes made anew from the seed, so that anyone can draw others."""
+    from threeworlds.train import use_machine
+
+    use_machine()
+    questions = checked_questions(options.questions)
+    seated = [entrant_of(path, options.seed) for path in options.checkpoints]
+    names = [entrant.route for entrant, _ in seated]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two checkpoints of one route: {', '.join(names)}; score them one at a time")
+    _check_specs(options.world, [card for _, card in seated])
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out) as folder:
+        clips = Path(folder) / "clips"
+        size = seated[0][1].spec.height
+        count = EPISODES_PER_ITEM * options.items
+        store = generate(options.world, clips, episodes=count, seed=options.seed, size=size)
+        exam = build_exam(store, items=options.items, seed=options.seed)
+        paths = " ".join(str(path) for path in options.checkpoints)
+        command = (
+            f"threeworlds score {paths} --world {options.world} --seed {options.seed} --items {options.items}"
+            + (f" --questions {options.questions}" if options.questions else "")
+            + f" --out {options.out}"
+        )
+        entrants = [entrant for entrant, _ in seated]
+        return write_scorecard(exam, entrants, questions, options.out, command=command, data=store.summary(), curves={})
+
+
+def checked_questions(text: str) -> tuple[str, ...]:
+    """Names of questions from "a,b"; nothing means all."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip()) or QUESTIONS
+    unknown = [name for name in names if name not in QUESTIONS]
+    if unknown:
+        raise ValueError(f"no question {', '.join(unknown)}; questions: {', '.join(QUESTIONS)}")
+    return names
+
+
+def _check_specs(world: str, cards: Sequence[Card]) -> None:
+    for card in cards:
+        if card.spec.world != world:
+            made_for = card.spec.world or "video from outside"
+            raise ValueError(f"{card.route} was trained on {made_for}, not on world {world!r}; score it there")
+        if (card.spec.height, card.spec.width) != (cards[0].spec.height, cards[0].spec.width):
+            raise ValueError("the checkpoints were trained on frames of different sizes; score them one at a time")
+
+
+def _failed(question: str, entrant: Entrant, exam: Exam, error: Exception) -> Row:
+    return Row(
+        route=entrant.route,
+        question=question,
+        metric="all",
+        unit="",
+        direction="higher",
+        status="failed",
+        reason=f"{type(error).__name__}: {error}",
+        world=exam.spec.world or "video",
+        seed=exam.seed,
+    )
