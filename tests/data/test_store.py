@@ -64,6 +64,17 @@ def test_video_is_a_view_of_the_file(store: ClipStore) -> None:
         store.video(40)
 
 
+def test_gather_is_the_views_copied(store: ClipStore) -> None:
+    """Over all shards, so over every offset within a page."""
+    episodes = list(range(40)) * 2
+    starts = [i % 5 for i in range(80)]
+    together = store.gather(episodes, starts, frames=3, stride=2)
+    for window, episode, start in zip(together, episodes, starts, strict=True):
+        np.testing.assert_array_equal(window, store.video(episode, start, start + 5)[::2])
+    with pytest.raises(DataError, match="frames 0 to 10; 6 to 11 asked for"):
+        store.gather([0], [6], frames=5)
+
+
 def test_hash_depends_on_content_not_on_layout(tmp_path: Path) -> None:
     clips = [make_clip(i, 12) for i in range(12)]
     a = write(tmp_path / "a", clips, shard_frames=1000)

@@ -39,8 +39,7 @@ def frame_hashes(video: np.ndarray) -> np.ndarray:
     The frame is averaged to 8 x 9 grey cells; a bit says that a cell is clearly brighter than its left neighbour, so
     the hash hardly sees a change of brightness or contrast. Source: N. Krawetz, "Kind of like that" (dHash), 2013.
     """
-    grey = video.mean(axis=3, dtype=np.float32)
-    cells = _averages(_averages(grey, GRID, axis=1), GRID + 1, axis=2)
+    cells = _averages(_averages(video, GRID, axis=1), GRID + 1, axis=2).mean(axis=3)
     bits = np.diff(cells, axis=2) > MARGIN
     return np.packbits(bits.reshape(len(video), -1), axis=1).view(np.uint64)[:, 0]
 
@@ -99,7 +98,7 @@ def _foreground(store: ClipStore, episode: int, start: int, background: np.ndarr
 
 
 def _cells(frames: np.ndarray) -> np.ndarray:
-    return _averages(_averages(frames.astype(np.float64), DETAIL, axis=1), DETAIL, axis=2)
+    return _averages(_averages(frames, DETAIL, axis=1), DETAIL, axis=2)
 
 
 def _distances(run: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -138,7 +137,7 @@ def _averages(frames: np.ndarray, cells: int, axis: int) -> np.ndarray:
     """Mean over ``cells`` nearly equal parts of an axis (of a shorter axis: one pixel, repeated)."""
     size = frames.shape[axis]
     edges = np.arange(cells) * size // cells
-    sums = np.add.reduceat(frames, edges, axis=axis)
+    sums = np.add.reduceat(frames, edges, axis=axis, dtype=np.float32)
     shape = [1] * frames.ndim
     shape[axis] = cells
     return sums / np.maximum(np.diff(np.append(edges, size)), 1).reshape(shape)

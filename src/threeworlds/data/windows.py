@@ -157,13 +157,9 @@ class Windows:
         """float32 [b, t, c, h, w] in [-1, 1]: one gather of bytes, one conversion."""
         import torch
 
-        spec = self.store.spec
-        pixels = np.empty((len(episodes), self.frames, spec.height, spec.width, 3), np.uint8)
-        for row, episode, start in zip(pixels, episodes.tolist(), starts.tolist(), strict=True):
-            row[:] = self.store.video(episode, start, start + self.span)[:: self.stride]
-        video = torch.empty(len(episodes), self.frames, 3, spec.height, spec.width)
-        video.copy_(torch.from_numpy(pixels).permute(0, 1, 4, 2, 3))
-        return video.mul_(2 / 255).sub_(1)
+        pixels = self.store.gather(episodes.tolist(), starts.tolist(), self.frames, self.stride)
+        pixels_btchw = torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
+        return torch.empty(pixels_btchw.shape).copy_(pixels_btchw).mul_(2 / 255).sub_(1)
 
     def _action(self, first: np.ndarray) -> Tensor:
         """[b, t - 1] or [b, t - 1, a]: the mean of the stride actions between two taken frames."""
