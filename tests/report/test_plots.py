@@ -62,7 +62,7 @@ def test_colours_are_the_style_sheets():
 
 
 def test_hostile_names_stay_text():
-    name = '<b onclick="x">$\\alpha</b>'
+    name = '<b onclick="x">$\\alpha$</b>'
     (plot,) = plots_of(row(name, "control", "nmi", value=0.4))
     assert name in texts(plot.svg)
     assert "<b " not in plot.svg

@@ -162,6 +162,7 @@ def _dots(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[f
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.margins(x=0.08)
+    axes.locator_params(axis="x", nbins=5)
     if rows[0].question == "cost":
         _scale_from_zero(axes, [row.value for row in rows if row.value is not None])
     axes.xaxis.set_major_formatter(lambda value, _: tick(value))
