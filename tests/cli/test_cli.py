@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from threeworlds.cli import main
+from threeworlds.cli import console, main
 from threeworlds.cli.app import parse
 
 COMMANDS = ("compare", "train", "score", "report", "imagine", "worlds", "data", "info")
@@ -178,7 +178,7 @@ def test_verify_sees_a_changed_byte(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_ingest_names_what_it_sets_aside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")  # whole names on one line
+    monkeypatch.setattr(console.output, "width", 200)  # whole names on one line
     films = tmp_path / "films"
     for seed in (1, 2):
         assert run("worlds", "--world", "arena", "--seed", seed, "--film", films / f"film{seed}.mp4") == 0

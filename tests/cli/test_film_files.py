@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from threeworlds.cli.console import split_names
-from threeworlds.cli.films import read_film, to_uint8, write_film
+from threeworlds.cli.films import read_film, write_film
+from threeworlds.score.films import to_uint8
 from threeworlds.types import ClipSpec
 
 
@@ -81,10 +81,3 @@ def test_what_is_no_film_is_named(tmp_path: Path, content: bytes) -> None:
 def test_pixels_survive_the_way_to_floats_and_back() -> None:
     every = torch.arange(256).float().div(127.5).sub(1).expand(1, 3, 1, 256)
     np.testing.assert_array_equal(to_uint8(every)[0, 0, :, 0], np.arange(256))
-
-
-def test_names_are_split_and_checked() -> None:
-    assert split_names("sora, jepa", allowed=("sora", "genie", "jepa"), what="routes") == ("sora", "jepa")
-    for text in ("sora,dreamer", "", ","):
-        with pytest.raises(ValueError, match="sora, genie"):
-            split_names(text, allowed=("sora", "genie"), what="routes")

@@ -6,6 +6,7 @@ inside ``run``, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"threeworlds {__version__}")
         return 0
     command = parse(arguments)
+    show_log()
     try:
         command.run()
     except Exception as error:
@@ -79,6 +81,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print("[bold red]interrupted[/]")
         return 130
     return 0
+
+
+def show_log() -> None:
+    """Print what the rooms tell of their progress to stderr, a line each."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=errors, show_level=False, show_path=False, log_time_format="[%X]")
+    logger = logging.getLogger(PACKAGE)
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
 
 
 def is_for_the_user(error: Exception) -> bool:

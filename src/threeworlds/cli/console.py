@@ -1,4 +1,4 @@
-"""Where the commands print, and the two shapes they print in."""
+"""Where the commands print, and the shapes they print in."""
 
 from __future__ import annotations
 
@@ -48,17 +48,3 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
         else:
             pairs.append((f"{prefix}{name}", value))
     return pairs
-
-
-def split_names(text: str, *, allowed: Iterable[str], what: str) -> tuple[str, ...]:
-    """ "sora,genie" -> ("sora", "genie"), each checked.
-
-    Raises:
-        ValueError: a name is not allowed, or none is given.
-    """
-    allowed = tuple(allowed)
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in allowed]
-    if unknown or not names:
-        raise ValueError(f"{what}: got {text!r}; allowed, separated by commas: {', '.join(allowed)}")
-    return names

@@ -60,11 +60,6 @@ def _write_mp4(video: np.ndarray, path: Path, fps: float) -> None:
         container.mux(stream.encode())
 
 
-def to_uint8(video: Tensor) -> np.ndarray:
-    """float [t, c, h, w] in [-1, 1] -> uint8 [t, h, w, c]."""
-    return ((video + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
 def read_film(path: Path, spec: ClipSpec) -> Tensor:
     """A film or picture as a model of ``spec`` wants it: float32 [1, t, c, h, w] in [-1, 1], at its size and rate.
 

@@ -33,7 +33,8 @@ class Imagine:
     """File to write: .mp4, .gif, or .png for a strip of frames."""
 
     def run(self) -> None:
-        from threeworlds.cli.films import read_film, to_uint8, write_film
+        from threeworlds.cli.films import read_film, write_film
+        from threeworlds.score.films import to_uint8
         from threeworlds.train import load_model
 
         model, card = load_model(self.checkpoint)
