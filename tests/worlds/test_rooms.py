@@ -97,7 +97,7 @@ def test_distance_is_what_a_grid_search_finds(start: tuple[float, float]) -> Non
     ticks = np.linspace(r.LOW, r.HIGH, cells)
     found = grid_distances(place(*start), cells)
     reached = np.argwhere(np.isfinite(found))
-    assert len(reached) > 0.9 * cells**2
+    assert len(reached) > 0.85 * cells**2
     for i, j in reached[::17]:
         exact = r.distance(place(*start), place(ticks[i], ticks[j]))
         assert abs(found[i, j] - exact) <= 0.03 * exact + 0.02
