@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 DEAD_ZONE = 0.3  # covered part above which a pixel, and its neighbours, count
 LEAST_COSINE = 0.75  # similarity of direction below which a pixel has none of the colours
@@ -20,6 +19,8 @@ LEAST_MASS = 0.001  # of the frame's area: less is "not there"
 
 def body_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[str, np.ndarray]) -> np.ndarray:
     """Covered part of each pixel for each colour: frames uint8 [n, h, w, 3] -> float32 [n, k, h, w] in [0, 1]."""
+    from scipy.ndimage import binary_dilation  # here: it would slow down every start of the program
+
     names = list(colours)
     axes = np.stack([colours[name] - background for name in names]).astype(np.float32)  # [k, 3]
     length = np.linalg.norm(axes, axis=1)
