@@ -30,7 +30,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "physics": ("uniform_in", "collision_in", "parabola_in"),
     "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi"),
     "imitation": ("return_ratio_50",),
-    "text": ("full_match",),
+    "text": ("full_match", "colour"),
     "understanding": ("position_r", "velocity_r2"),
     "surprise": ("auroc_teleport",),
     "planning": ("success_25_50",),
@@ -39,9 +39,16 @@ HEADLINES: dict[str, tuple[str, ...]] = {
 }
 
 METRICS: tuple[tuple[str, str], ...] = (
+    (r"alone_(psnr|mse|position_error)_h(\d+)", r"\1 \2 frames ahead, frames alone given"),
+    (r"alone_psnr", "PSNR by frames ahead, frames alone given"),
+    (r"alone_mse", "squared error by frames ahead, frames alone given"),
+    (r"alone_position_error", "position error by frames ahead, frames alone given"),
     (r"psnr_h1", "next-frame PSNR"),
     (r"psnr_h(\d+)", r"PSNR, \1 frames ahead"),
     (r"psnr", "PSNR by frames ahead"),
+    (r"mse_h1", "next-frame squared error"),
+    (r"mse_h(\d+)", r"squared error, \1 frames ahead"),
+    (r"mse", "squared error by frames ahead"),
     (r"position_error_h1", "next-frame position error"),
     (r"position_error_h(\d+)", r"position error, \1 frames ahead"),
     (r"position_error", "position error by frames ahead"),

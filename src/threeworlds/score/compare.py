@@ -61,7 +61,7 @@ def run_compare(options: CompareOptions) -> Result:
         entrants.append(_seat(run, options.seed))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed)
-    data = {**store.summary(), "budget": str(budget), "equal": equality(budget.kind)}
+    data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind)}
     return write_scorecard(
         exam, entrants, QUESTIONS, options.out, command=command_of(options), data=data, curves=curves
     )
@@ -79,6 +79,15 @@ def open_clips(options: CompareOptions) -> ClipStore:
     size = options.size or VIDEO_SIZE
     ingest(options.video, path, size=(size, size))
     return ClipStore.open(path)
+
+
+def data_facts(store: ClipStore, options: CompareOptions) -> dict[str, Any]:
+    """What the report says of the clips; files that could not be used, each with its cause."""
+    facts = dict(store.summary())
+    refused = facts.get("ingest", {}).get("quarantined", {})
+    facts["source"] = f"world {options.world}" if options.video is None else f"films in {options.video.name}"
+    facts["quarantine"] = [{"file": file, "cause": cause} for file, cause in refused.items()]
+    return facts
 
 
 def checked_routes(text: str) -> tuple[str, ...]:

@@ -91,7 +91,13 @@ def _measured(metric: _Metric, values: Any, floors: Any, absent: dict[str, str])
 
 def correlation(read: np.ndarray, true: np.ndarray) -> float:
     """Mean Pearson correlation over variables; [n, t, v] each."""
-    return _mean_over_variables(lambda a, b: float(np.corrcoef(a, b)[0, 1]), read, true)
+    return _mean_over_variables(_pearson, read, true)
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float:
+    """0 where one of the two is constant."""
+    spread = a.std() * b.std()
+    return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
 
 
 def r_squared(read: np.ndarray, true: np.ndarray) -> float:

@@ -1,0 +1,151 @@
+"""The genie route: time of actions, masks, the cache, play."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from threeworlds.routes.genie.dynamics import Dynamics, draw, hidden_tokens
+from threeworlds.routes.genie.latent_action import LatentAction
+from threeworlds.routes.genie.model import Genie
+from threeworlds.routes.genie.recipes import DynamicsConfig, LatentActionConfig, debug
+from threeworlds.routes.genie.world import GenieWorld
+from threeworlds.types import Batch, ClipSpec
+
+CONFIG = DynamicsConfig(width=32, layers=2, heads=2, frames=6)
+
+
+@pytest.fixture
+def dynamics():
+    torch.manual_seed(0)
+    return Dynamics(CONFIG, values=20, codes=4, grid=(2, 2)).eval()
+
+
+@pytest.fixture
+def genie():
+    torch.manual_seed(0)
+    return Genie(debug(), ClipSpec(height=32, width=32, fps=10)).eval()
+
+
+def test_an_action_reaches_the_frame_it_leads_to_and_none_before(dynamics):
+    """Impulse: code[t] led to frame t."""
+    tokens, codes = torch.randint(20, (1, 5, 4)), torch.zeros(1, 5, dtype=torch.long)
+    struck = codes.clone()
+    struck[0, 3] = 2
+    change = (dynamics.logits(tokens, codes)[0] - dynamics.logits(tokens, struck)[0]).abs().amax((0, 2, 3))
+    assert (change[:3] == 0).all()
+    assert (change[3:] > 1e-4).all()
+
+
+def test_inferred_codes_see_the_two_frames_they_lie_between(genie):
+    video = torch.rand(1, 5, 3, 32, 32)
+    struck = video.clone()
+    struck[0, 3] = 1 - struck[0, 3]
+    moved = (genie.actions.latent(video) - genie.actions.latent(struck)).abs().amax((0, 2))
+    assert (moved > 1e-6).tolist() == [False, False, True, True]
+
+
+def test_cached_frames_give_what_recomputing_gives(dynamics):
+    tokens, codes = torch.randint(20, (2, 5, 4)), torch.randint(4, (2, 5))
+    whole = dynamics.logits(tokens, codes)[0][:, 4:]
+    past = dynamics.logits(tokens[:, :4], codes[:, :4])[1]
+    last = dynamics.logits(tokens[:, 4:], codes[:, 4:], past, first=4)[0]
+    torch.testing.assert_close(last, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_a_frame_is_filled_whole_and_by_its_seed(dynamics):
+    past = dynamics.logits(torch.randint(20, (3, 2, 4)), torch.zeros(3, 2, dtype=torch.long))[1]
+    made = [
+        dynamics.next_frame(past, torch.tensor([0, 1, 2]), 2, torch.Generator().manual_seed(seed))[0]
+        for seed in (0, 0, 1)
+    ]
+    assert made[0].shape == (3, 4)
+    assert made[0].max() < dynamics.mask
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+def test_every_clip_hides_tokens_of_its_last_frame_and_some_frames_are_whole():
+    torch.manual_seed(0)
+    hidden = hidden_tokens(torch.Size((200, 6, 64)), clean=0.5)
+    assert hidden[:, -1].any(-1).float().mean() > 0.97
+    assert (~hidden[:, :-1].any(-1)).float().mean().item() == pytest.approx(0.52, abs=0.05)
+
+
+def test_drawing_follows_the_probabilities_and_zero_temperature_takes_the_likeliest():
+    logits = torch.tensor([0.7, 0.2, 0.1]).log().expand(20_000, 3)
+    drawn, confidence = draw(logits, 1.0, torch.Generator().manual_seed(0))
+    assert (drawn.bincount() / 20_000).tolist() == pytest.approx([0.7, 0.2, 0.1], abs=0.02)
+    torch.testing.assert_close(confidence.exp(), torch.tensor([0.7, 0.2, 0.1])[drawn])
+    assert (draw(logits, 0.0, torch.Generator())[0] == 0).all()
+
+
+def test_the_loss_is_that_of_hidden_tokens_alone(dynamics):
+    """A dynamics that knows nothing scores log(values)."""
+    for parameter in dynamics.read_out.parameters():
+        torch.nn.init.zeros_(parameter)
+    cached = {"tokens": torch.randint(20, (4, 6, 4)), "code": torch.zeros(4, 6, dtype=torch.long)}
+    loss, _ = dynamics(Batch(cached=cached))
+    assert loss.item() == pytest.approx(np.log(20), rel=1e-5)
+
+
+def test_buttons_are_the_clusters_there_are():
+    torch.manual_seed(0)
+    model = LatentAction(LatentActionConfig(codes=4, channels=(8, 8, 8)), 32, 32)
+    shades = torch.tensor([-1.0, -0.9, -0.6, 0.0, 1.0])  # four different steps, over and over
+    video = shades.repeat(4)[:, None, None, None].expand(-1, 3, 32, 32)[None].repeat(8, 1, 1, 1, 1)
+    model.make_buttons(Batch(video=video))
+    codes = model.infer_codes(video)[0]
+    assert len(codes[:5].unique()) >= 3
+    assert torch.equal(codes[:5], codes[5:10])
+
+
+def test_the_dream_is_a_gymnasium_environment(genie, picture):
+    world = GenieWorld(genie)
+    first, _ = world.reset(seed=0, options={"image": picture})
+    assert np.array_equal(first, picture)
+    frame, reward, terminated, truncated, _ = world.step(1)
+    assert world.observation_space.contains(frame)
+    assert (reward, terminated, truncated) == (0.0, False, False)
+    check_env(WithPicture(genie, picture), skip_render_check=True)
+
+
+class WithPicture(GenieWorld):
+    """A dream that begins with one picture unless told otherwise."""
+
+    def __init__(self, model, picture):
+        super().__init__(model)
+        self.picture = picture
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed, options=options or {"image": self.picture})
+
+
+def test_play_is_what_predict_makes(genie, picture):
+    """One path, two doors: stepping gives the frames that a roll-out gives under the same codes and draws."""
+    world, codes = GenieWorld(genie), [0, 3, 1]
+    world.reset(seed=0, options={"image": picture})
+    world._generator.manual_seed(7)
+    played = [world.step(code)[0] for code in codes]
+    context = torch.from_numpy(picture).permute(2, 0, 1)[None, None].float() / 127.5 - 1
+    made = genie.predict(context, 3, action=torch.tensor([codes]), seed=7).video
+    expected = ((made[0] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(np.stack(played), expected)
+
+
+def test_bad_pictures_codes_and_orders_are_refused_with_what_is_allowed(genie, picture):
+    world = GenieWorld(genie)
+    with pytest.raises(ValueError, match="reset"):
+        world.step(0)
+    with pytest.raises(ValueError, match="needs a first picture"):
+        world.reset()
+    with pytest.raises(ValueError, match="needed: uint8"):
+        world.reset(options={"image": picture.astype(np.float32)})
+    world.reset(options={"image": picture})
+    with pytest.raises(ValueError, match="allowed: 0 to 4"):
+        world.step(9)
+    context = torch.rand(1, 2, 3, 32, 32)
+    with pytest.raises(ValueError, match="2 codes.*needs? 3"):
+        genie.predict(context, 2, action=torch.zeros(1, 2, dtype=torch.long))
+    with pytest.raises(ValueError, match="allowed: 0 to 3"):
+        genie.predict(context, 1, action=torch.full((1, 2), 7))

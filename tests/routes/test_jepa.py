@@ -1,0 +1,128 @@
+"""The jepa route: time of actions, open-loop roll-outs, plans, and the anti-collapse term at work."""
+
+import pytest
+import torch
+
+from threeworlds.routes.jepa.model import Jepa, stages
+from threeworlds.routes.jepa.objective import WorldModelObjective
+from threeworlds.routes.jepa.parts import Encoder, Predictor
+from threeworlds.routes.jepa.recipes import WorldModelConfig, debug, rooms
+from threeworlds.types import ActionSpec, Batch, ClipSpec
+
+FIVE = ActionSpec(kind="discrete", size=5)
+CONFIG = WorldModelConfig(channels=(8, 8, 8), state=8, hidden=32, layers=1)
+
+
+@pytest.fixture
+def jepa():
+    torch.manual_seed(0)
+    model = Jepa(debug(), ClipSpec(height=16, width=16, fps=10, action=FIVE)).eval()
+    torch.nn.init.normal_(model.predictor.read_out.weight)
+    return model
+
+
+def test_an_action_changes_the_state_after_it_and_none_before(jepa):
+    """Impulse: action[t] is what happens between frame t and frame t + 1."""
+    context, actions = torch.rand(1, 2, 3, 16, 16), torch.zeros(1, 5, dtype=torch.long)
+    struck = actions.clone()
+    struck[0, 3] = 4
+    change = (jepa.imagine(context, 4, actions).z - jepa.imagine(context, 4, struck).z).abs().amax((0, 2))
+    assert (change > 0).tolist() == [False, False, True, True]
+    past = actions.clone()
+    past[0, 0] = 4  # between given frames: the state knows by now
+    assert torch.equal(jepa.imagine(context, 4, actions).z, jepa.imagine(context, 4, past).z)
+
+
+def test_a_state_sees_its_frame_and_the_one_before():
+    encoder, video = Encoder(CONFIG, 16, 16).eval(), torch.rand(1, 5, 3, 16, 16)
+    struck = video.clone()
+    struck[0, 2] = 1 - struck[0, 2]
+    change = (encoder(video) - encoder(struck)).abs().amax((0, 2))
+    assert (change > 0).tolist() == [False, False, True, True, False]
+
+
+def test_a_roll_out_is_one_step_after_another():
+    predictor = Predictor(CONFIG, FIVE)
+    torch.nn.init.normal_(predictor.read_out.weight)
+    z, actions = torch.randn(3, 8), torch.randint(5, (3, 4))
+    step = z
+    for t in range(4):
+        step = predictor(step, actions[:, t])
+    torch.testing.assert_close(predictor.roll_out(z, actions, 4)[:, -1], step)
+
+
+def test_dropped_actions_are_the_null_action():
+    predictor = Predictor(CONFIG, FIVE)
+    torch.nn.init.normal_(predictor.read_out.weight)
+    z, actions = torch.randn(2, 8), torch.tensor([1, 2])
+    mixed = predictor(z, actions, torch.tensor([True, False]))
+    torch.testing.assert_close(mixed[0], predictor(z, None)[0])
+    torch.testing.assert_close(mixed[1], predictor(z, actions)[1])
+
+
+def test_without_its_guard_the_state_collapses_and_with_it_does_not():
+    """The prediction loss alone is best served by a constant state; the rank monitor shows it."""
+
+    def rank(sigreg):
+        torch.manual_seed(0)
+        config = WorldModelConfig(
+            channels=(8, 8, 8), state=8, hidden=32, layers=1, sigreg=sigreg, inverse=0.0, directions=16
+        )
+        objective = WorldModelObjective(config, Encoder(config, 16, 16), Predictor(config, FIVE), FIVE)
+        optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+        video = torch.rand(64, 4, 3, 1, 1).expand(-1, -1, -1, 16, 16) * 2 - 1
+        for _ in range(60):
+            loss, metrics = objective(Batch(video=video, action=torch.zeros(64, 3, dtype=torch.long)))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        z = objective.encoder(video)[:, 1:].flatten(0, 1)
+        return metrics["sigreg"].item(), z.std(0).mean().item()
+
+    guarded, bare = rank(0.5), rank(0.0)
+    assert guarded[0] < bare[0] / 2
+    assert guarded[1] > 3 * bare[1]
+
+
+def test_the_planner_finds_the_way_in_a_known_latent_world():
+    """With z' = z + a, planning to a goal state is solved by walking straight at it."""
+    model = Jepa(rooms(), ClipSpec(height=16, width=16, fps=10, action=ActionSpec(kind="continuous", size=2))).eval()
+
+    class Plain(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+
+        def forward(self, video):  # the mean of two colour channels is the place
+            return video.mean((-1, -2))[..., :2] * 10
+
+        def roll_out(self, z, actions, steps):
+            return z[..., None, :] + actions.cumsum(-2)
+
+    model.encoder = model.predictor = Plain()
+    here, goal = torch.zeros(2, 1, 3, 16, 16), torch.zeros(2, 3, 16, 16)
+    goal[0, 0], goal[1, 1] = 0.4, -0.4  # four steps to the right; four down
+    plan = model.plan(here, goal, seed=0)
+    assert plan.action.shape == (2, model.config.planner.horizon, 2)
+    assert plan.action[0, 0, 0] > 0.5
+    assert plan.action[1, 0, 1] < -0.5
+    assert plan.action[0, :, 1].mean().abs() < 0.3
+
+
+def test_bad_requests_are_refused_with_what_is_needed(jepa, video_spec):
+    context = torch.rand(1, 2, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"3 actions.*needs 4"):
+        jepa.imagine(context, 3, torch.zeros(1, 3, dtype=torch.long))
+    with pytest.raises(ValueError, match="continuous actions; these are discrete"):
+        jepa.plan(context, context[:, 0])
+    outside = Jepa(debug(), video_spec).eval()
+    assert outside.control == "none"
+    with pytest.raises(ValueError, match="without actions"):
+        outside.predict(torch.rand(1, 2, 3, 16, 32), 1, action=torch.zeros(1, 2, dtype=torch.long))
+
+
+def test_the_decoder_is_a_helper_and_leaves_the_state_alone(jepa):
+    world, decoder = stages(jepa)
+    assert decoder.helper
+    assert not world.helper
+    trained = {id(p) for p in decoder.module.parameters()}
+    assert not trained & {id(p) for p in world.module.parameters()}
