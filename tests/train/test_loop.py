@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_route import TOY, Autoencoder, ToyConfig, toy_stages, train_toy
+from toy_route import TOY, Autoencoder, Head, ToyConfig, toy_stages, train_toy
 
 from threeworlds.data import ClipStore, Windows
 from threeworlds.train import Budget, TrainedRun, TrainingError
@@ -256,6 +256,15 @@ def test_name_of_a_cached_array_cannot_leave_its_folder(store: ClipStore, out: P
     with pytest.raises(ValueError, match=r"cached array '\.\./\.\./x'"):
         train_toy(store, out, route=one_stage(cache=cache))
     assert not (out / "x.npy").exists()
+
+
+def test_command_tells_what_was_set(store: ClipStore, out: Path) -> None:
+    config = ToyConfig(width=4, kernels=(5, 6), head=Head(width=2))
+    run = train_toy(store, out, route=one_stage(), budget="1steps", config=config)
+    command = json.loads((run.path / "card.json").read_text())["command"]
+    assert command.endswith(
+        "--recipe debug --budget 1steps --seed 0 --set head.width=2 --set kernels=5,6 --set width=4"
+    )
 
 
 def test_curve_is_thinned_to_means(tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ def _in_fresh_process(mode: str) -> list[float]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives buffers back")
 def test_large_buffers_are_kept() -> None:
-    faults, threads, denormal = _in_fresh_process("keep")
-    assert (faults < 100, threads, denormal) == (True, 1, 0.0)
-    faults, _, denormal = _in_fresh_process("leave")
-    assert faults > 10 * 1000
+    kept, threads, denormal = _in_fresh_process("keep")
+    assert (threads, denormal) == (1, 0.0)
+    left, _, denormal = _in_fresh_process("leave")
     assert denormal > 0
+    assert kept < left / 4
 
 
 def test_only_convolutions_are_channels_last() -> None:

@@ -52,7 +52,7 @@ def test_there_and_back(run: TrainedRun) -> None:
         assert torch.equal(model.state_dict()[name], tensor)
     assert (card.route, card.recipe, card.config, card.spec.height) == ("toy", "debug", ToyConfig(), 16)
     assert card.ledger == {**run.ledger, "total": run.total}
-    assert card.command == "threeworlds train toy --recipe debug --budget 50steps --seed 0"
+    assert card.command == "threeworlds train toy --data CLIPS --recipe debug --budget 50steps --seed 0"
     assert len(card.data_hash) == len(card.split_hash) == 64
 
 

@@ -93,7 +93,8 @@ def toy_stages(model: nn.Module) -> list[Stage]:
             module=model.dynamics,
             share=0.6,
             cache=model.autoencoder.encode,
-            rollout_error=lambda batch: float(model.dynamics(batch)[0]),
+            # Upside down, so that an early look wins and its weights must outlive a resume.
+            rollout_error=lambda batch: -float(model.dynamics(batch)[0]),
             **coded,
         ),
         Stage(name="head", module=head, share=1.0, helper=True, optim=Optim(ema=0.0), **coded),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -116,7 +117,7 @@ def train_route(
         data_hash=store.hash,
         split_hash=store.split_hash,
         ledger={**run.ledger, "total": run.total},
-        command=f"threeworlds train {route.name} --recipe {recipe} --budget {budget} --seed {seed}",
+        command=_command(route, recipe, config, budget, seed),
     )
     save_model(out, model, card)
     return run
@@ -159,16 +160,24 @@ def _claim_folder(out: Path, facts: Mapping[str, Any], resume: bool) -> None:
     if not resume:
         raise ResumeError(f"{out} holds a run already: resume it, or choose another folder")
     before = json.loads(file.read_text())
-    changed = _differences(before, json.loads(json.dumps(facts)))
-    if changed:
-        raise ResumeError(f"{out} holds another run, so it cannot be resumed: " + "; ".join(changed))
+    changes = _changes(before, json.loads(json.dumps(facts)))
+    if changes:
+        listed = "; ".join(f"{key} was {old!r}, now {new!r}" for key, old, new in changes)
+        raise ResumeError(f"{out} holds another run, so it cannot be resumed: {listed}")
 
 
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """What differs between two JSON values, by key."""
+def _changes(before: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """(dotted key, before, now) of what differs between two JSON values."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted(before.keys() | now.keys())
-        return [
-            line for key in keys for line in _differences(before.get(key), now.get(key), f"{where}.{key}".strip("."))
-        ]
-    return [] if before == now else [f"{where} was {before!r}, now {now!r}"]
+        return [x for key in keys for x in _changes(before.get(key), now.get(key), f"{where}.{key}".strip("."))]
+    return [] if before == now else [(where, before, now)]
+
+
+def _command(route: Route, recipe: str, config: Any, budget: Budget, seed: int) -> str:
+    """What trains this model again, given clips of the same hash."""
+    changes = _changes(asdict(route.recipes[recipe]()), asdict(config))
+    texts = [(key, ",".join(map(str, value)) if isinstance(value, tuple) else value) for key, _, value in changes]
+    settings = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in texts]
+    options = f"--data CLIPS --recipe {recipe} --budget {budget} --seed {seed}"
+    return " ".join(["threeworlds train", route.name, options, *settings])
