@@ -150,6 +150,28 @@ def test_rolled_out_error_chooses_the_weights(store: ClipStore, out: Path) -> No
     assert looks == [8, 10, 12, 14, 16]
 
 
+def test_looks_are_at_the_averaged_weights(store: ClipStore, out: Path) -> None:
+    """The average is made again here from the weights that each step starts with."""
+    live, seen = [], []
+
+    class Watched(Brightness):
+        def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            live.append(self.net.weight.detach().clone())
+            return super().forward(batch)
+
+    def stages(model: nn.Module) -> list[Stage]:
+        look = lambda batch: seen.append(model.net.weight.clone()) or 0.0  # noqa: E731
+        return one_stage(rollout_error=look, optim=Optim(learning_rate=0.1)).stages(model)
+
+    route = replace(TOY, build=lambda config, spec: Watched(), stages=stages)
+    train_toy(store, out, route=route, budget="16steps")
+    average = live[0]
+    for step in range(1, 9):
+        average = torch.lerp(average, live[step], 1 - (1 + step) / (10 + step))
+    torch.testing.assert_close(seen[0], average)
+    assert not torch.allclose(seen[0], live[8])
+
+
 def test_looking_changes_no_draw(store: ClipStore, out: Path, tmp_path: Path) -> None:
     def stages(module: nn.Module, look: bool) -> list[Stage]:
         first = toy_stages(module)[0]
