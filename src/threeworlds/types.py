@@ -76,7 +76,8 @@ class Batch:
     action: Tensor | None = None  # int64 [b, t - 1] or float32 [b, t - 1, a]
     state: Tensor | None = None  # float32 [b, t, s], NaN where a variable does not apply
     caption: tuple[str, ...] | None = None  # b texts; "" where a window has none
-    cached: Mapping[str, Tensor] = field(default_factory=dict)  # per-frame arrays [b, t, ...] made once by an earlier, frozen stage
+    # Per-frame arrays [b, t, ...], made once by an earlier, frozen stage.
+    cached: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 # -------------------------------------------------------------------------------------------- requests

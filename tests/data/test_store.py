@@ -175,6 +175,13 @@ def test_a_changed_byte_is_found(store: ClipStore) -> None:
         store.verify()
 
 
+def test_a_fact_changed_in_the_index_is_found(store: ClipStore) -> None:
+    text = (store.path / "store.json").read_text()
+    (store.path / "store.json").write_text(text.replace('"fps": 10.0', '"fps": 20.0'))
+    with pytest.raises(DataError, match=r"store\.json: its content is not what was written"):
+        ClipStore.open(store.path)
+
+
 def test_foreign_folders_and_schemas_are_refused(store: ClipStore, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a store of clips \(no store.json\)"):
         ClipStore.open(tmp_path)
