@@ -119,6 +119,7 @@ def stages(model: nn.Module) -> list[Stage]:
             batch_size=dynamics.batch_size,
             columns=("tokens", "code"),
             cache=lambda video: tokens_and_codes(model, video),
+            rollout_error=lambda batch: rollout_error(model, batch),
             optim=Optim(learning_rate=dynamics.learning_rate),
         ),
     ]
@@ -130,9 +131,8 @@ def tokens_and_codes(model: Genie, video: Tensor) -> dict[str, Tensor]:
     return {"tokens": model.tokenizer.encode(video).to(torch.int32), "code": codes.to(torch.int32)}
 
 
-def teacher_forced_error(model: Genie, batch: Batch) -> float:
-    """Mean squared error of a free roll-out under the clip's own codes: what checkpoints are chosen by."""
+def rollout_error(model: Genie, batch: Batch) -> float:
+    """Mean squared error of a free roll-out from two frames, under the clip's own codes."""
     assert batch.video is not None
-    context = batch.video[:, :2]
-    made = model.predict(context, batch.video.shape[1] - 2, action=model.infer_codes(batch.video)).video
+    made = model.predict(batch.video[:, :2], batch.video.shape[1] - 2, action=model.infer_codes(batch.video)).video
     return float((made - batch.video[:, 2:]).square().mean())

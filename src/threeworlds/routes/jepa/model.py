@@ -15,7 +15,7 @@ from threeworlds.planning.cem import cem
 from threeworlds.routes.jepa.objective import DecoderObjective, WorldModelObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
 from threeworlds.routes.jepa.recipes import JepaConfig
-from threeworlds.types import ClipSpec, Imagined, Optim, Plan, Stage, State
+from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
 
 
 class Jepa(nn.Module):
@@ -104,6 +104,7 @@ def stages(model: nn.Module) -> list[Stage]:
             frames=world.frames + world.stack - 1,
             batch_size=world.batch_size,
             columns=columns,
+            rollout_error=lambda batch: rollout_error(model, batch),
             optim=Optim(learning_rate=world.learning_rate),
         ),
         Stage(
@@ -118,3 +119,13 @@ def stages(model: nn.Module) -> list[Stage]:
             helper=True,
         ),
     ]
+
+
+def rollout_error(model: Jepa, batch: Batch) -> float:
+    """Squared error of an open-loop roll-out in latent space, as a part of that of predicting no change."""
+    assert batch.video is not None
+    given = model.config.world.stack
+    z = model.represent(batch.video).z
+    ahead = model.imagine(batch.video[:, :given], batch.video.shape[1] - given, batch.action).z
+    moved = (z[:, given - 1 : given] - z[:, given:]).square().mean()
+    return float((ahead - z[:, given:]).square().mean() / moved.clamp_min(1e-9))

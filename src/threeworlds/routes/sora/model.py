@@ -15,7 +15,7 @@ from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective
 from threeworlds.routes.sora.recipes import SoraConfig
-from threeworlds.types import ClipSpec, Imagined, Optim, Prompt, Stage, State
+from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, State
 
 
 class Sora(nn.Module):
@@ -123,5 +123,14 @@ def _generator_stage(model: Sora, share: float) -> Stage:
         batch_size=config.batch_size,
         columns=("latent", "caption") if model.spec.captioned else ("latent",),
         cache=lambda video: {"latent": autoencoder.encode(video)},
+        rollout_error=lambda batch: rollout_error(model, batch),
         optim=Optim(learning_rate=config.learning_rate),
     )
+
+
+def rollout_error(model: Sora, batch: Batch) -> float:
+    """Mean squared error of the second half of a clip, continued from the first."""
+    assert batch.video is not None
+    given = batch.video.shape[1] // 2
+    made = model.predict(batch.video[:, :given], batch.video.shape[1] - given).video
+    return float((made - batch.video[:, given:]).square().mean())
