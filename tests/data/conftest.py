@@ -62,14 +62,23 @@ def scene(seed: int, *, speed: int = 2) -> Painter:
 
 
 def film(
-    path: Path, painter: Painter, frames: int = 60, *, fps: int = 30, codec: str = "libx264", pixels: str = "yuv420p"
+    path: Path,
+    painter: Painter,
+    frames: int = 60,
+    *,
+    fps: int = 30,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    late: int = 0,
 ) -> Path:
-    """Encode painted frames."""
+    """Encode painted frames; the first is shown ``late`` frames after time 0."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = painter(0).shape[:2]
         stream.pix_fmt = pixels
         for t in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(painter(t), format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(painter(t), format="rgb24")
+            frame.pts = t + late
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

@@ -2,9 +2,11 @@
 
 import json
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import film, scene
@@ -67,6 +69,33 @@ def test_the_rate_changes_by_time_stamps(folder: Path, source: int, fps: int, sh
     assert levels[: len(shown)].tolist() == [4 * t for t in shown]
 
 
+def test_a_film_that_starts_late_starts_at_its_first_frame(folder: Path) -> None:
+    film(folder / "a.mkv", clock_face, 20, fps=10, codec="ffv1", pixels="bgr0", late=25)
+    _, store = run(folder, crop="none", size=(64, 64), scene_threshold=1.0)
+    assert store.video(0)[:, 0, 0, 0].tolist() == [4 * t for t in range(20)]
+
+
+def test_a_gap_in_time_is_a_cut(folder: Path) -> None:
+    with_gap = film(folder / "a.mkv", clock_face, 60, fps=10, codec="png", pixels="rgb24")
+    with av.open(str(with_gap)) as source, av.open(str(folder / "b.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size and not 25 <= round(packet.pts * packet.time_base * 10) < 40:
+                packet.stream = stream
+                target.mux(packet)
+    with_gap.unlink()
+    report, store = run(folder, crop="none", size=(64, 64), scene_threshold=1.0)
+    assert report.kept["b.mkv"].scenes == 2
+    levels = [(clip.video[:, 0, 0, 0] // 4).tolist() for clip in store]
+    assert levels == [list(range(25)), list(range(40, 60))]
+
+
+def test_motion_that_never_rests_is_not_cut() -> None:
+    change = np.array([0.3] * 20 + [0.8] + [0.3] * 20 + [0.05] * 20 + [0.4] + [0.05] * 20)
+    assert scenes.cuts(change, threshold=0.12).tolist() == [62]
+    assert scenes.cuts(change, threshold=0.5).tolist() == []
+
+
 def test_crop_and_stretch(folder: Path) -> None:
     def halves(t: int) -> np.ndarray:
         frame = np.zeros((32, 96, 3), np.uint8)
@@ -122,6 +151,8 @@ def test_bad_files_are_named_and_cost_no_other(folder: Path, tmp_path: Path) -> 
     film(folder / "sub" / "good too.mp4", scene(1))
     (folder / "text.mp4").write_text("this is no film\n" * 50)
     (folder / "script.mp4").write_text(f"ffconcat version 1.0\nfile {folder / 'good.mp4'}\n")
+    picture = b"FRAME\n" + bytes(16 * 16 * 3 // 2)
+    (folder / "raw.mp4").write_bytes(b"YUV4MPEG2 W16 H16 F10:1 C420\n" + 30 * picture)  # read, were all formats allowed
     (folder / "zero.webm").touch()
     os.mkfifo(folder / "pipe.mp4")
     film(tmp_path / "outside.mp4", scene(3))
@@ -139,6 +170,7 @@ def test_bad_files_are_named_and_cost_no_other(folder: Path, tmp_path: Path) -> 
     causes = {
         "text.mp4": "not a readable film",
         "script.mp4": "not a readable film",
+        "raw.mp4": "not a readable film",
         "zero.webm": "empty file",
         "pipe.mp4": "not a regular file",
         "outside.mp4": "a link that leads out of the folder",
@@ -165,14 +197,13 @@ def test_a_truncated_film_is_kept_from_a_second_on(folder: Path) -> None:
 
 def test_too_large_frames_are_refused_before_they_are_decoded(folder: Path) -> None:
     film(folder / "good.mkv", scene(0))
-    header = film(folder / "large.mkv", scene(1)).read_bytes()
-    width, height = bytes([0xB0, 0x81, 128]), bytes([0xBA, 0x81, 96])  # EBML: id, length 1, value
-    assert header.count(width) == header.count(height) == 1
-    larger = header.replace(width, bytes([0xB0, 0x82, 0xFF, 0xFF])).replace(height, bytes([0xBA, 0x82, 0xFF, 0xFF]))
-    (folder / "large.mkv").write_bytes(larger)
+    content = film(folder / "large.avi", scene(1), codec="rawvideo", pixels="bgr24").read_bytes()
+    size, larger = struct.pack("<2I", 128, 96), struct.pack("<2I", 60_000, 50_000)
+    assert size in content
+    (folder / "large.avi").write_bytes(content.replace(size, larger))
     report, _ = run(folder)
     assert list(report.kept) == ["good.mkv"]
-    assert "large.mkv" in report.quarantined
+    assert report.quarantined["large.avi"] == "frames of 60000 x 50000 pixels; at most 33554432 pixels are read"
 
 
 def job(tmp_path: Path, path: Path, **changes: object) -> films.Job:
