@@ -153,9 +153,10 @@ class Knower(Memory):
     """Its state is the true state, turned and shifted: a linear map recovers it."""
 
     def represent(self, video: Tensor) -> State:
-        state = self.state[self.items(video), : video.shape[1]].nan_to_num(0.0)
-        turn = torch.randn(state.shape[-1], state.shape[-1], generator=torch.Generator().manual_seed(0))
-        return State(z=state @ turn + 5)
+        known = self.state.nan_to_num(0.0)
+        z = ((known - known.mean((0, 1))) / (known.std((0, 1)) + 1e-6))[self.items(video), : video.shape[1]]
+        turn = torch.linalg.qr(torch.randn(*[z.shape[-1]] * 2, generator=torch.Generator().manual_seed(0)))[0]
+        return State(z=z @ turn + 5)
 
 
 class Constant:

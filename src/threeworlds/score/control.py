@@ -50,8 +50,8 @@ def purity(codes: np.ndarray, actions: np.ndarray) -> float:
 
 def normalised_mutual_information(codes: np.ndarray, actions: np.ndarray) -> float:
     """I(code; action) / sqrt(H(code) H(action)) (Strehl & Ghosh 2002, Eq. 2); 0 where one of them is constant."""
-    joint = contingency(codes, actions) / codes.size
-    p, q = joint.sum(1), joint.sum(0)
+    table = contingency(codes, actions)
+    joint, p, q = table / codes.size, table.sum(1) / codes.size, table.sum(0) / codes.size
     independent = np.outer(p, q)
     seen = joint > 0
     shared = (joint[seen] * np.log(joint[seen] / independent[seen])).sum()
@@ -74,7 +74,7 @@ def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
     actions = exam.train.action[:windows].flatten()[:LABELLED].numpy()
     table = np.zeros((entrant.model.n_codes, exam.spec.action.size))
     np.add.at(table, (codes, actions), 1)
-    return (table / np.maximum(table.sum(1, keepdims=True), 1)).argmax(0)
+    return (table / (table.sum(1, keepdims=True) + 1)).argmax(0)  # + 1: a code seen once proves little
 
 
 def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
@@ -120,7 +120,8 @@ def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[st
         assert right is not None
         wrong = _wrong(entrant, exam, right)
         errors = [squared_error(predict(entrant, exam, told), exam.future) for told in (right, wrong)]
-        wins[entrant.route] = np.where(errors[0][:, 0] < errors[1][:, 0], 1.0, 0.0)
+        # A tie is half a win: whoever ignores its controls is at chance, not below it.
+        wins[entrant.route] = (np.sign(errors[1][:, 0] - errors[0][:, 0]) + 1) / 2
         gains[entrant.route] = psnr(errors[0][:, step - 1]) - psnr(errors[1][:, step - 1])
     told = "latent actions read from the true clip (genie) or true actions (jepa), against other ones drawn at random"
     return [
@@ -129,7 +130,7 @@ def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[st
             metric="right_code_wins",
             unit="of items",
             direction="higher",
-            protocol=f"{told}: the right one gives the smaller error in the next frame",
+            protocol=f"{told}: the right one gives the smaller error in the next frame; a tie is half a win",
             values=wins,
             floors={"chance": np.full(len(exam.future), 0.5)} if wins else {},
             intervals={route: wilson(int(won.sum()), len(won)) for route, won in wins.items()},

@@ -147,10 +147,19 @@ def _classify(train: np.ndarray, test: np.ndarray, target: np.ndarray) -> np.nda
 
 
 def _columns(exam: Exam, *endings: str) -> list[int]:
-    """State variables of moving bodies by the end of their names; of several shapes the first stands for all."""
+    """State variables of moving bodies by the end of their names; of several shapes the first stands for all.
+
+    What never varies has nothing to be read: the second ball where there is one, the height of a ball that rolls.
+    """
     left_out = ("shape1", "wall", "door")
+    states = [_truth(batch.state, exam) for batch in (exam.train, exam.test) if batch.state is not None]
     names = enumerate(exam.spec.state_names)
-    return [i for i, name in names if name.split("_")[-1] in endings and not name.startswith(left_out)]
+    asked = [i for i, name in names if name.split("_")[-1] in endings and not name.startswith(left_out)]
+    return [i for i in asked if all(_varies(state[..., i]) for state in states)]
+
+
+def _varies(values: np.ndarray) -> bool:
+    return len(np.unique(values[~np.isnan(values)])) > 1
 
 
 def _truth(state: Tensor, exam: Exam) -> np.ndarray:

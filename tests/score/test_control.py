@@ -1,0 +1,266 @@
+"""Control: hand-worked tables, and players that obey, that are deaf, or whose codes have collapsed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from planted import CodePlayer, CopyLast, Deaf, DeafOracle, OneCode, Player, seat
+from scipy.stats import entropy
+from scipy.stats.contingency import crosstab
+
+from threeworlds.score import control
+from threeworlds.score.exam import GIVEN, Measured, differences_of, rows_of
+from threeworlds.types import ActionSpec, Batch
+
+# Three codes, two actions: counts [[3, 1], [0, 2], [1, 1]], 8 steps.
+CODES = np.array([[0, 0, 0, 0], [1, 1, 2, 2]])
+ACTIONS = np.array([[0, 0, 0, 1], [1, 1, 0, 1]])
+
+# --------------------------------------------------------------------------------------- closed forms
+
+
+def test_contingency_counts():
+    np.testing.assert_array_equal(control.contingency(CODES, ACTIONS), [[3, 1], [0, 2], [1, 1]])
+
+
+def test_purity_by_hand():
+    assert control.purity(CODES, ACTIONS) == pytest.approx((3 + 2 + 1) / 8)
+
+
+def test_normalised_mutual_information_by_hand():
+    # H(code) = 1.5 bits, H(action) = 1 bit; H(action | code) = 4/8 h(1/4) + 2/8 * 0 + 2/8 * 1
+    conditional = 0.5 * -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75)) + 0.25
+    assert control.normalised_mutual_information(CODES, ACTIONS) == pytest.approx((1 - conditional) / np.sqrt(1.5))
+
+
+def test_mutual_information_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, 5, 500)
+    codes = np.where(rng.random(500) < 0.6, actions * 2 % 7, rng.integers(0, 7, 500))
+    joint = crosstab(codes, actions).count / 500
+    p, q = joint.sum(1), joint.sum(0)
+    expected = entropy(joint.ravel(), np.outer(p, q).ravel()) / np.sqrt(entropy(p) * entropy(q))
+    assert control.normalised_mutual_information(codes, actions) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("statistic", [control.purity, control.normalised_mutual_information])
+def test_a_renaming_of_the_actions_agrees_wholly_and_names_do_not_matter(statistic):
+    actions = np.random.default_rng(0).integers(0, 5, (10, 12))
+    assert statistic(np.array([3, 0, 9, 1, 5])[actions], actions) == pytest.approx(1)
+    assert statistic(CODES, ACTIONS) == pytest.approx(statistic(np.array([4, 2, 7])[CODES], 1 - ACTIONS))
+
+
+def test_one_code_for_all_tells_nothing():
+    assert control.normalised_mutual_information(np.zeros_like(ACTIONS), ACTIONS) == 0
+    assert control.normalised_mutual_information(CODES, np.ones_like(CODES)) == 0
+    assert control.purity(np.zeros_like(ACTIONS), ACTIONS) == 0.5  # the commonest action
+
+
+def test_independent_codes_tell_nearly_nothing():
+    rng = np.random.default_rng(0)
+    codes, actions = rng.integers(0, 6, 20_000), rng.integers(0, 5, 20_000)
+    assert control.normalised_mutual_information(codes, actions) < 0.002
+
+
+# ------------------------------------------------------------------------------------ wrong controls
+
+
+@pytest.mark.parametrize(("kind", "kinds"), [(CodePlayer, 10), (Player, 5)])
+def test_wrong_controls_are_all_wrong_and_only_from_the_future(kind, kinds, arena):
+    entrant = seat("player", kind(arena))
+    right = control.controls_of(entrant, arena)
+    wrong = control._wrong(entrant, arena, right)
+    assert torch.equal(wrong[:, : GIVEN - 1], right[:, : GIVEN - 1])
+    assert (wrong[:, GIVEN - 1 :] != right[:, GIVEN - 1 :]).all()
+    assert wrong.min() >= 0 and wrong.max() == kinds - 1
+    assert torch.equal(wrong, control._wrong(entrant, arena, right))
+    assert not torch.equal(wrong, control._wrong(entrant, replace(arena, seed=arena.seed + 1), right))
+
+
+def test_wrong_continuous_controls_are_other_ones_in_range(rooms):
+    entrant = seat("player", Player(rooms))
+    wrong = control._wrong(entrant, rooms, rooms.test.action)
+    assert torch.equal(wrong[:, : GIVEN - 1], rooms.test.action[:, : GIVEN - 1])
+    assert (wrong[:, GIVEN - 1 :] != rooms.test.action[:, GIVEN - 1 :]).all()
+    assert wrong.abs().max() <= 1
+
+
+# --------------------------------------------------------------------------------- planted entrants
+
+
+@pytest.fixture(scope="module")
+def entrants(arena):
+    models = {
+        "player": Player(arena),
+        "coder": CodePlayer(arena),
+        "deaf": Deaf(),
+        "seer": DeafOracle(arena),
+        "collapsed": OneCode(),
+        "copier": CopyLast(),
+    }
+    return [seat(name, model) for name, model in models.items()]
+
+
+@pytest.fixture(scope="module")
+def answers(arena, entrants):
+    return control.ask(arena, entrants)
+
+
+@pytest.fixture(scope="module")
+def rows(arena, entrants, answers):
+    return {(row.metric, row.route): row for measured in answers.measured for row in rows_of(measured, arena, entrants)}
+
+
+def verdicts(answers, arena, metric) -> dict[tuple[str, str], str]:
+    measured: Measured
+    (measured,) = (measured for measured in answers.measured if measured.metric == metric)
+    return {(d.first, d.second): d.verdict for d in differences_of(measured, arena)}
+
+
+def test_codes_that_are_the_actions_agree_wholly(rows, answers, arena):
+    for metric in ("purity", "nmi"):
+        row = rows[metric, "coder"]
+        assert row.value == pytest.approx(1 if metric == "purity" else np.sqrt(1 / row_entropy_ratio(arena)), abs=0.02)
+        assert verdicts(answers, arena, metric)["coder", "shuffled labels"] == "first better"
+        assert verdicts(answers, arena, metric)["coder", "one code for all"] == "first better"
+
+
+def row_entropy_ratio(arena) -> float:
+    """H(code) / H(action) where each action has two codes, equally often: one bit more."""
+    h = entropy(np.bincount(arena.test.action.flatten()), base=2)
+    return (h + 1) / h
+
+
+def test_collapsed_codes_are_the_floor_and_no_better(rows, answers, arena):
+    assert rows["nmi", "collapsed"].value == 0
+    assert rows["purity", "collapsed"].value <= rows["purity", "collapsed"].floor  # shuffled labels look purer still
+    assert verdicts(answers, arena, "purity")["collapsed", "one code for all"] == "not separable"
+    assert verdicts(answers, arena, "nmi")["collapsed", "one code for all"] == "not separable"
+    assert verdicts(answers, arena, "nmi")["coder", "collapsed"] == "first better"
+
+
+@pytest.mark.parametrize("route", ["deaf", "seer", "collapsed"])
+def test_who_ignores_actions_wins_half_and_gains_nothing(route, rows, answers, arena):
+    wins, gain = rows["right_code_wins", route], rows["delta4_psnr", route]
+    assert (wins.value, wins.floor, gain.value, gain.floor) == (0.5, 0.5, 0, 0)
+    assert verdicts(answers, arena, "right_code_wins")[route, "chance"] == "not separable"
+    assert verdicts(answers, arena, "delta4_psnr")[route, "actions ignored"] == "not separable"
+
+
+@pytest.mark.parametrize("route", ["deaf", "seer", "collapsed"])
+def test_who_ignores_actions_follows_no_better_than_with_no_command(route, rows, answers, arena):
+    row = rows["action_following", route]
+    assert row.value == row.floor < 0.5
+    assert row.floor_name == "no command"
+    assert verdicts(answers, arena, "action_following")[route, "no command"] == "not separable"
+
+
+@pytest.mark.parametrize("route", ["player", "coder"])
+def test_who_obeys_follows_as_the_simulator_does(route, rows, answers, arena):
+    row = rows["action_following", route]
+    assert row.value == row.ceiling > 0.9
+    assert row.ceiling_name == "the simulator"
+    assert row.low < row.value  # Wilson: sure of nothing
+    assert verdicts(answers, arena, "action_following")[route, "no command"] == "first better"
+
+
+@pytest.mark.parametrize("route", ["player", "coder"])
+def test_who_obeys_is_better_off_with_the_right_actions(route, rows, answers, arena):
+    assert rows["right_code_wins", route].value > 0.8
+    assert rows["delta4_psnr", route].value > 5
+    assert verdicts(answers, arena, "right_code_wins")[route, "chance"] == "first better"
+    assert verdicts(answers, arena, "delta4_psnr")[route, "actions ignored"] == "first better"
+
+
+def test_who_takes_no_actions_is_told_so(rows):
+    for metric in ("purity", "nmi", "right_code_wins", "delta4_psnr", "action_following"):
+        row = rows[metric, "copier"]
+        assert (row.status, row.reason) == ("not_applicable", control.NO_ACTIONS)
+
+
+def test_play_films_show_the_four_directions(answers):
+    shown = {(film.item, film.route) for film, _ in answers.films}
+    assert {("hold left", "player"), ("hold up", "coder")} <= shown
+    frames = {film.item: frames for film, frames in answers.films if film.route == "player"}
+    left, right = frames["hold left"], frames["hold right"]
+    np.testing.assert_array_equal(left[:GIVEN], right[:GIVEN])
+    assert not np.array_equal(left[GIVEN], right[GIVEN])
+
+
+# --------------------------------------------------------------------------------------- commands
+
+
+def test_the_code_map_names_a_code_that_means_the_action(arena):
+    model = CodePlayer(arena)
+    meaning = control.code_map(seat("coder", model), arena)
+    assert model.actions[torch.from_numpy(meaning)].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_code_map_prefers_a_code_often_seen_to_one_seen_once(arena):
+    codes = torch.full((40, 19), 1)
+    codes[0, 0] = 2  # by chance, with the action that code 1 commands
+    actions = torch.ones(40, 19, dtype=torch.long)
+    actions[1, :5] = 0  # code 1 now and then comes with another one
+    model = type("Fixed", (), {"n_codes": 3, "infer_codes": lambda self, video: codes[: len(video)]})()
+    exam = replace(arena, train=Batch(video=arena.train.video, action=actions))
+    assert control.code_map(seat("fixed", model), exam)[1] == 1
+
+
+def test_commands_need_room_and_are_drawn_by_seed(arena):
+    commands = control._draw_commands(arena)
+    places = control._avatar(arena, arena.given)[:, -1]
+    for command, (x, y) in zip(commands, places, strict=True):
+        assert {"left": x, "right": 1 - x, "up": 1 - y, "down": y}[command] > control.ROOM
+    assert commands == control._draw_commands(arena)
+    assert commands != control._draw_commands(replace(arena, seed=1))
+    assert set(commands) == set(control.HEADINGS)
+
+
+def test_a_start_without_an_avatar_is_left_out(arena):
+    video = arena.test.video.clone()
+    video[3] = -0.9
+    exam = replace(arena, test=replace(arena.test, video=video))
+    commands = control._draw_commands(exam)
+    assert commands[3] is None
+    obeyed = control._goes_there(exam, exam.future, commands)
+    assert np.isnan(obeyed[3]) and not np.isnan(obeyed[:3]).any()
+
+
+@pytest.mark.parametrize(
+    ("moved", "obeys"),
+    [((0.2, 0.0), 1), ((0.09, 0.0), 0), ((-0.2, 0.0), 0), ((0.2, 0.19), 1), ((0.2, -0.21), 0), ((0.0, 0.0), 0)],
+)
+def test_to_obey_is_to_go_that_way_far_enough_and_mainly_that_way(moved, obeys, arena, monkeypatch):
+    start = np.full((1, GIVEN, 2), 0.5)
+    ahead = np.full((1, control.HELD, 2), 0.5) + np.array(moved)
+    monkeypatch.setattr(control, "_avatar", lambda exam, video: start if video is exam_given else ahead)
+    exam_given = "given"
+    exam = type("ExamOfOne", (), {"given": exam_given})()
+    assert control._goes_there(exam, "future", ["right"]).tolist() == [obeys]
+
+
+def test_an_avatar_that_vanishes_does_not_obey(arena):
+    nothing = torch.full_like(arena.future, -0.9)
+    assert control._goes_there(arena, nothing, ["left"] * 40).tolist() == [0] * 40
+
+
+# -------------------------------------------------------------------- where there is nothing to ask
+
+
+def test_without_an_avatar_there_are_no_commands(rooms):
+    entrant = seat("deaf", Deaf())
+    (row,) = (m for m in control.ask(rooms, [entrant]).measured if m.metric == "action_following")
+    assert "no avatar" in row.absent["deaf"]
+
+
+def test_without_true_actions_codes_are_not_compared(arena):
+    spec = replace(arena.spec, action=ActionSpec(), world="")
+    exam = replace(
+        arena, spec=spec, world=None, test=Batch(video=arena.test.video), train=Batch(video=arena.train.video)
+    )
+    entrant = seat("collapsed", OneCode())
+    rows = {row.metric: row for m in control.ask(exam, [entrant]).measured for row in rows_of(m, exam, [entrant])}
+    assert "no discrete actions" in rows["nmi"].reason
+    assert "no avatar" in rows["action_following"].reason
+    assert rows["right_code_wins"].value == 0.5  # latent actions need no true ones

@@ -1,0 +1,201 @@
+"""Understanding: statistics by hand, the probe against closed forms, and states that hold all or nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from planted import Constant, CopyLast, Knower, Noise, seat
+from scipy import stats
+
+from threeworlds.score import understanding
+from threeworlds.score.exam import GIVEN, differences_of, rows_of
+from threeworlds.types import Batch
+
+# ----------------------------------------------------------------------------------------- statistics
+
+
+def test_correlation_is_pearsons_mean_over_variables():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(6, 5, 2))
+    read = true * [2, -1] + rng.normal(size=true.shape)
+    expected = [stats.pearsonr(read[..., v].ravel(), true[..., v].ravel()).statistic for v in range(2)]
+    assert understanding.correlation(read, true) == pytest.approx(np.mean(expected))
+
+
+def test_correlation_of_a_constant_is_zero():
+    true = np.random.default_rng(0).normal(size=(6, 5, 1))
+    assert understanding.correlation(np.full_like(true, 0.1), true) == pytest.approx(0, abs=1e-12)
+
+
+def test_r_squared_by_hand():
+    true = np.array([[[1.0], [2], [3]]])
+    assert understanding.r_squared(true, true) == 1
+    assert understanding.r_squared(np.full_like(true, 2), true) == 0  # the mean
+    assert understanding.r_squared(true + 1, true) == pytest.approx(1 - 1 / (2 / 3))
+
+
+def test_accuracy_by_hand():
+    true = np.array([[[0.0, 1], [2, 1]], [[1, 0], [1, 1]]])
+    read = np.array([[[0.0, 1], [2, 0]], [[1, 1], [0, 0]]])
+    assert understanding.accuracy(read, true) == (3 / 4 + 1 / 4) / 2
+
+
+@pytest.mark.parametrize("statistic", [understanding.correlation, understanding.r_squared, understanding.accuracy])
+def test_what_does_not_apply_is_left_out(statistic):
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, (8, 5, 2)).astype(float)
+    read = np.where(rng.random(true.shape) < 0.5, true, 1)
+    gappy, wild = true.copy(), read.copy()
+    gappy[:4, :, 1] = np.nan
+    wild[:4, :, 1] = 1e6  # read where there is nothing to be read
+    parts = statistic(read[..., :1], true[..., :1]), statistic(read[4:, :, 1:], true[4:, :, 1:])
+    assert statistic(wild, gappy) == pytest.approx(np.mean(parts))
+
+
+# --------------------------------------------------------------------------------------------- probes
+
+
+def standard(rng, *shape):
+    x = rng.normal(size=shape)
+    return (x - x.mean((0, 1))) / x.std((0, 1))
+
+
+def test_the_probe_recovers_a_linear_map():
+    rng = np.random.default_rng(0)
+    train, test, weights = standard(rng, 200, 6, 4), standard(rng, 50, 6, 4), np.array([1.0, -2, 0.5, 0])
+    read = understanding._regress(train, test, train @ weights + 7)
+    np.testing.assert_allclose(read, test @ weights + 7, atol=0.02)
+
+
+def test_the_probe_is_the_solution_of_ridge_regression():
+    rng = np.random.default_rng(0)
+    x, y, new = standard(rng, 10, 3, 4), rng.normal(size=(10, 3)), rng.normal(size=(2, 3, 4))
+    rows = np.sqrt(understanding.RIDGE * 30) * np.eye(4)  # as extra samples of least squares
+    weights = np.linalg.lstsq(
+        np.vstack([x.reshape(30, 4), rows]), np.r_[y.ravel() - y.mean(), np.zeros(4)], rcond=None
+    )[0]
+    np.testing.assert_allclose(understanding._regress(x, new, y), new @ weights + y.mean())
+
+
+def test_the_probe_leaves_out_what_does_not_apply():
+    rng = np.random.default_rng(0)
+    x, new = standard(rng, 20, 5, 3), standard(rng, 4, 5, 3)
+    y = x @ np.array([1.0, 2, 3])
+    y[5:] = np.nan
+    np.testing.assert_array_equal(understanding._regress(x, new, y), understanding._regress(x[:5], new, y[:5]))
+
+
+def test_more_features_than_samples_are_no_error():
+    rng = np.random.default_rng(0)
+    assert np.isfinite(
+        understanding._regress(rng.normal(size=(2, 2, 30)), rng.normal(size=(3, 2, 30)), np.eye(2))
+    ).all()
+
+
+def test_classes_far_apart_are_told_apart():
+    rng = np.random.default_rng(0)
+    train_kind, kind = rng.integers(0, 3, (100, 4)), rng.integers(0, 3, (30, 4))
+    centres = np.array([[4.0, 0, 0], [0, 4, 0], [0, 0, 4]])
+    train, test = (centres[k] + rng.normal(size=(*k.shape, 3)) * 0.3 - 4 / 3 for k in (train_kind, kind))
+    names = np.array([2.0, 5, 9])
+    np.testing.assert_array_equal(understanding._classify(train, test, names[train_kind]), names[kind])
+
+
+def test_states_are_standardised_by_the_training_windows_alone(arena):
+    (train, test), untouched = understanding._states(Knower(arena), arena), arena.test.state.clone()
+    assert train.shape == (40, 17, 24)  # the given frames but the last lack their past
+    np.testing.assert_allclose(train.mean((0, 1)), 0, atol=1e-6)
+    np.testing.assert_allclose(train.std((0, 1)), 1, atol=1e-3)
+    assert np.abs(test.mean((0, 1))).max() > 0.01
+    torch.testing.assert_close(arena.test.state, untouched, equal_nan=True)
+
+
+# ----------------------------------------------------------------------------------- planted entrants
+
+
+@pytest.fixture(scope="module")
+def entrants(arena):
+    return [
+        seat("knower", Knower(arena), Noise()),
+        seat("constant", Constant(), Constant()),
+        seat("noise", Noise(), Noise()),
+        seat("copier", CopyLast(), CopyLast()),
+    ]
+
+
+@pytest.fixture(scope="module")
+def measured(arena, entrants):
+    return {measured.metric: measured for measured in understanding.ask(arena, entrants).measured}
+
+
+@pytest.fixture(scope="module")
+def rows(arena, entrants, measured):
+    return {(row.metric, row.route): row for m in measured.values() for row in rows_of(m, arena, entrants)}
+
+
+def test_a_state_that_is_the_truth_is_read_wholly(rows, measured, arena):
+    assert rows["position_r", "knower"].value > 0.99
+    assert rows["velocity_r2", "knower"].value > 0.98
+    assert rows["attributes", "knower"].value > 0.8  # one number for four colours: the middle ones are hard to tell
+    for metric, m in measured.items():
+        found = {(d.first, d.second): d.verdict for d in differences_of(m, arena)}
+        assert found["knower", "untrained encoder"] == "first better", metric
+        assert found["knower", "constant"] == "first better", metric
+
+
+def test_a_constant_state_tells_nothing(rows, measured, arena):
+    assert rows["position_r", "constant"].value == pytest.approx(0, abs=1e-6)
+    assert rows["velocity_r2", "constant"].value <= 0
+    assert rows["attributes", "constant"].value < 0.75  # the commonest colour, shape and size
+    found = {(d.first, d.second): d.verdict for d in differences_of(measured["position_r"], arena)}
+    assert found["constant", "untrained encoder"] == "not separable"
+
+
+def test_noise_tells_no_more_than_its_untrained_twin(rows, measured, arena):
+    assert abs(rows["position_r", "noise"].value) < 0.2
+    assert rows["position_r", "noise"].floor == rows["position_r", "noise"].value
+    for metric in measured:
+        found = {(d.first, d.second): d for d in differences_of(measured[metric], arena)}["noise", "untrained encoder"]
+        assert (found.value, found.verdict) == (0, "not separable")
+
+
+def test_who_keeps_no_state_is_told_so(rows):
+    assert (rows["position_r", "copier"].status, rows["position_r", "copier"].reason) == (
+        "not_applicable",
+        "keeps no state",
+    )
+
+
+def test_without_a_true_state_there_is_nothing_to_read(arena):
+    spec = replace(arena.spec, state_names=(), world="")
+    exam = replace(arena, spec=spec, test=Batch(video=arena.test.video), train=Batch(video=arena.train.video))
+    entrants = [seat("constant", Constant(), Constant()), seat("copier", CopyLast())]
+    rows = [row for m in understanding.ask(exam, entrants).measured for row in rows_of(m, exam, entrants)]
+    assert {(row.metric, row.status) for row in rows} == {
+        ("position_r", "not_applicable"),
+        ("velocity_r2", "not_applicable"),
+    }
+    assert all("not known" in row.reason for row in rows)
+
+
+@pytest.mark.parametrize("name", ["rooms", "motion"])
+def test_every_world_can_be_asked(name, request):
+    exam = request.getfixturevalue(name)
+    measured = understanding.ask(exam, [seat("knower", Knower(exam), Constant())]).measured
+    rows = {row.metric: row for m in measured for row in rows_of(m, exam, [seat("knower", None)])}
+    assert rows["position_r"].value > 0.9
+    assert set(rows) == ({"position_r"} if name == "rooms" else {"position_r", "velocity_r2"})
+
+
+def test_of_two_shapes_none_is_the_first(arena):
+    names = arena.spec.state_names
+    truth = understanding._truth(arena.test.state, arena)
+    crowded = arena.test.state[:, GIVEN - 1 :, names.index("shape1_present")].numpy() == 1
+    assert 0.2 < crowded.mean() < 0.8
+    first = [i for i, name in enumerate(names) if name.startswith("shape0")]
+    assert np.isnan(truth[crowded][:, first]).all()
+    assert not np.isnan(truth[~crowded][:, first]).any()
+    assert not np.isnan(truth[..., names.index("avatar_x")]).any()
+    probed = [names[i] for i in understanding._columns(arena, "x", "y")]
+    assert probed == ["avatar_x", "avatar_y", "shape0_x", "shape0_y"]
