@@ -69,16 +69,16 @@ def film(
     fps: int = 30,
     codec: str = "libx264",
     pixels: str = "yuv420p",
-    late: int = 0,
+    times: Sequence[int] = (),
 ) -> Path:
-    """Encode painted frames; the first is shown ``late`` frames after time 0."""
+    """Encode painted frames; ``times``, in frames, are when they are shown, where that is not one after the other."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = painter(0).shape[:2]
         stream.pix_fmt = pixels
-        for t in range(frames):
+        for t in times or range(frames):
             frame = av.VideoFrame.from_ndarray(painter(t), format="rgb24")
-            frame.pts = t + late
+            frame.pts = t
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
