@@ -58,7 +58,8 @@ class ActionEmbedding(nn.Module):
     def forward(self, action: Tensor | None, like: Tensor) -> Tensor:
         """action [...] or [..., a]; ``like`` [..., d] gives the shape of the null action."""
         if action is None or self.kind == "none":
-            return self.null.expand(*like.shape[:-1], -1)
+            # A copy, since torch's FLOP counter fails on a module that returns a view of its parameter under no_grad.
+            return self.null.expand(*like.shape[:-1], -1).clone()
         embedded: Tensor = self.embed(action)
         return embedded
 
