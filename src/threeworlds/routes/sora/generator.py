@@ -1,7 +1,9 @@
 """The generator: a spacetime transformer that predicts clean latents, with its own noise level for every frame.
 
 One network for every task: frames that are given stand at time 1, frames to be made start at time 0 (Diffusion
-Forcing, arXiv 2407.01392). Predicting data, with the loss in velocity space, follows JiT (arXiv 2511.13720).
+Forcing, arXiv 2407.01392). Predicting data, with the loss in velocity space, follows JiT (arXiv 2511.13720). A frame
+after given ones sees the last two of them beside its own noise, and is predicted as a change to the last: attention
+could find them, but at small budgets it takes most of the training to do so.
 
 Legend: b batch, t frames, n tokens a frame, c latent channels, y x latent grid, d width.
 """
@@ -31,8 +33,8 @@ class Generator(nn.Module):
         self.config, self.patch, self.grid = config, config.patch, grid
         features = channels * config.patch**2
         self.text = TextEncoder(config.text_width)
-        self.read_in = nn.Linear(features, config.width)
-        self.time = nn.Sequential(nn.Linear(64, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        self.read_in = nn.Linear(3 * features, config.width)
+        self.time = nn.Sequential(nn.Linear(128, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
         self.blocks = nn.ModuleList(
             JointBlock(config.width, config.heads, config.text_width) for _ in range(config.layers)
         )
@@ -45,13 +47,15 @@ class Generator(nn.Module):
 
     def forward(self, x_btcyx: Tensor, time_bt: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
         """Latents [b, t, c, y, x] at ``time_bt`` in [0, 1] -> the estimate of the clean latents, same shape."""
-        condition = F.silu(self.time(time_features(time_bt)))
-        z = self.read_in(self._tokens(x_btcyx))
+        last, before, distance = given_frames(x_btcyx, time_bt)
+        features = torch.cat([time_features(time_bt), time_features(distance / 64)], dim=-1)
+        condition = F.silu(self.time(features))
+        z = self.read_in(torch.cat([self._tokens(x) for x in (x_btcyx, last, before)], dim=-1))
         rope = rope_table(grid_positions(z.shape[1], *self._cells(x_btcyx)).to(z.device), self._head_width)
         for block in self.blocks:
             z = block(z, condition, rope, words)
         shift, scale = self.modulation(condition).unsqueeze(2).chunk(2, dim=-1)
-        return self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
+        return last + self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
 
     def words(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> what ``forward`` takes as words. An empty caption is the null condition."""
@@ -71,6 +75,25 @@ class Generator(nn.Module):
     def _latents(self, z: Tensor, like: Tensor) -> Tensor:
         """[b, t, n, c p p] -> [b, t, c, y, x]."""
         return F.pixel_shuffle(z.transpose(2, 3).unflatten(3, self._cells(like)), self.patch)
+
+
+def given_frames(x_btcyx: Tensor, time_bt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each frame: the last given frame up to it, the given one before that, and how far back the last is [b, t].
+
+    Given means time 1. Where there is none, frames are zero and the distance is -1; one given frame stands for two.
+    """
+    given = time_bt >= 1
+    steps = torch.arange(time_bt.shape[1], device=time_bt.device)
+    last = torch.where(given, steps, -1).cummax(dim=1).values
+    earlier = (last - 1).clamp_min(0)
+    before = torch.where(given.gather(1, earlier), earlier, last)
+    return _pick(x_btcyx, last), _pick(x_btcyx, before), torch.where(last >= 0, steps - last, -1)
+
+
+def _pick(x_btcyx: Tensor, index_bt: Tensor) -> Tensor:
+    """Frames by number, [b, t] of them; zero where the number is negative."""
+    index = index_bt[:, :, None, None, None].expand_as(x_btcyx)
+    return torch.where(index >= 0, x_btcyx.gather(1, index.clamp_min(0)), 0.0)
 
 
 def time_features(time: Tensor, size: int = 64) -> Tensor:
