@@ -140,4 +140,5 @@ def _tell(d: Difference) -> str:
 
 
 def _say(row: Row) -> str:
-    return f"{row.question}/{row.metric}: {row.value:.3g} [{row.low:.3g}, {row.high:.3g}], n {row.n}"
+    value, low, high = ("unknown" if x is None else f"{x:.3g}" for x in (row.value, row.low, row.high))
+    return f"{row.question}/{row.metric}: {value} [{low}, {high}], n {row.n}"

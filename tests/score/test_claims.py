@@ -1,0 +1,132 @@
+"""Claims: each rule on hand-made differences, in either order of the pair."""
+
+from dataclasses import replace
+
+import pytest
+
+from threeworlds.score.claims import CLAIMS, judge_claims
+from threeworlds.types import Difference, Result, Row
+
+# claim -> (route, question, metric, whom it must beat)
+NEEDS = {
+    "C3": ("sora", "prediction", "alone_psnr_h1", ("genie", "jepa")),
+    "C5": ("genie", "control", "action_following", ("no command",)),
+    "C6": ("genie", "control", "nmi", ("shuffled labels", "one code for all")),
+    "C7": ("jepa", "understanding", "velocity_r2", ("sora", "genie")),
+    "C8": ("jepa", "planning", "success_25_50", ("random policy", "stay policy")),
+    "C10": ("jepa", "prediction", "mse_h8", ("copy the last frame",)),
+}
+EACH = pytest.mark.parametrize("claim", NEEDS)
+ANY_RIVAL = pytest.mark.parametrize(
+    ("claim", "rival"), [(claim, rival) for claim, (*_, rivals) in NEEDS.items() for rival in rivals]
+)
+
+
+def result_of(differences=(), rows=()):
+    empty = {"command": "", "version": "", "machine": {}, "data": {}, "ledger": {}, "routes": {}}
+    return Result(schema="threeworlds.result/1", differences=tuple(differences), rows=tuple(rows), **empty)
+
+
+def difference(claim, rival, verdict, value=0.5):
+    route, question, metric, _ = NEEDS[claim]
+    return Difference(
+        question=question,
+        metric=metric,
+        first=route,
+        second=rival,
+        value=value,
+        low=value - 0.1,
+        high=value + 0.1,
+        n=200,
+        verdict=verdict,
+    )
+
+
+def swapped(d):
+    verdict = {"first better": "second better", "second better": "first better"}.get(d.verdict, d.verdict)
+    return replace(d, first=d.second, second=d.first, value=-d.value, low=-d.high, high=-d.low, verdict=verdict)
+
+
+def wins(claim):
+    return [difference(claim, rival, "first better") for rival in NEEDS[claim][3]]
+
+
+def verdict(claim, differences, rows=()):
+    (found,) = (v for v in judge_claims(result_of(differences, rows)) if v.claim == claim)
+    return found
+
+
+def test_every_claim_with_a_rule_is_judged_once_and_states_its_rule():
+    verdicts = judge_claims(result_of())
+    assert [v.claim for v in verdicts] == [claim for claim, *_ in CLAIMS] == list(NEEDS)
+    assert all(v.text and v.rule for v in verdicts)
+    assert {(v.verdict, v.evidence) for v in verdicts} == {("not tested", ())}
+
+
+@EACH
+def test_better_than_all_is_supported_whatever_the_order_of_the_pair(claim):
+    assert verdict(claim, wins(claim)).verdict == "supported"
+    assert verdict(claim, [swapped(d) for d in wins(claim)]).verdict == "supported"
+
+
+@ANY_RIVAL
+def test_worse_than_one_is_refuted(claim, rival):
+    found = [replace(d, verdict="second better") if d.second == rival else d for d in wins(claim)]
+    assert verdict(claim, found).verdict == "refuted"
+    assert verdict(claim, [swapped(d) for d in found]).verdict == "refuted"
+
+
+@ANY_RIVAL
+def test_level_with_one_is_not_separable(claim, rival):
+    found = [replace(d, verdict="not separable") if d.second == rival else d for d in wins(claim)]
+    assert verdict(claim, found).verdict == "not separable"
+
+
+@ANY_RIVAL
+def test_without_one_of_them_it_is_not_tested(claim, rival):
+    found = verdict(claim, [d for d in wins(claim) if d.second != rival])
+    assert (found.verdict, found.evidence) == ("not tested", ())
+
+
+@EACH
+def test_other_metrics_questions_and_pairs_do_not_count(claim):
+    for change in ({"metric": "other"}, {"question": "other"}, {"first": "other"}):
+        assert verdict(claim, [replace(d, **change) for d in wins(claim)]).verdict == "not tested"
+
+
+@EACH
+def test_a_claim_bears_on_no_other(claim):
+    spoken = {v.claim for v in judge_claims(result_of(wins(claim))) if v.verdict != "not tested"}
+    assert spoken == {claim}
+
+
+def test_the_evidence_is_the_numbers_that_were_looked_at():
+    row = Row(
+        route="genie",
+        question="control",
+        metric="nmi",
+        unit="0 to 1",
+        direction="higher",
+        value=0.4123,
+        low=0.38,
+        high=0.45,
+        n=200,
+    )
+    found = verdict("C6", wins("C6"), [row])
+    assert found.evidence == (
+        "control/nmi: 0.412 [0.38, 0.45], n 200",
+        "control/nmi: genie - shuffled labels = 0.5 [0.4, 0.6], n 200",
+        "control/nmi: genie - one code for all = 0.5 [0.4, 0.6], n 200",
+    )
+    failed = replace(row, value=None, status="failed")
+    assert len(verdict("C6", wins("C6"), [failed]).evidence) == 2
+
+
+@pytest.mark.parametrize("claim", ["C5", "C6", "C8"])
+def test_a_row_whose_interval_does_not_exist_is_told_without_one(claim):
+    """One item: a value, no bounds."""
+    route, question, metric, _ = NEEDS[claim]
+    row = Row(route=route, question=question, metric=metric, unit="", direction="higher", value=0.5, n=1)
+    found = verdict(claim, wins(claim), [row])
+    assert found.verdict == "supported"
+    assert found.evidence[0] == f"{question}/{metric}: 0.5 [unknown, unknown], n 1"
