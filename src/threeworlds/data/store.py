@@ -155,8 +155,7 @@ def _row(clip: Clip, shard: int, position: int) -> dict[str, Any]:
 
 
 def _arrow_schema(spec: ClipSpec) -> pa.Schema:
-    numbers = lambda size: pa.list_(pa.list_(pa.float32(), size))  # noqa: E731
-    action = pa.list_(pa.int64()) if spec.action.kind == "discrete" else numbers(max(1, spec.action.size))
+    action = pa.list_(pa.int64()) if spec.action.kind == "discrete" else _vectors(spec.action.size)
     caption = pa.struct([("start", pa.int64()), ("stop", pa.int64()), ("text", pa.string())])
     return pa.schema(
         [
@@ -169,13 +168,18 @@ def _arrow_schema(spec: ClipSpec) -> pa.Schema:
             ("tags", pa.list_(pa.string())),
             ("captions", pa.list_(caption)),
             ("action", action),
-            ("state", numbers(max(1, len(spec.state_names)))),
+            ("state", _vectors(len(spec.state_names))),
             ("digest", pa.string()),
             ("pixels", pa.string()),
             ("frame_hash", pa.list_(pa.uint64())),
             ("split", pa.string()),
         ]
     )
+
+
+def _vectors(size: int) -> pa.DataType:
+    """A list of float32 vectors (where there are none, the column holds only nulls, and the size does not matter)."""
+    return pa.list_(pa.list_(pa.float32(), max(1, size)))
 
 
 def _assign_splits(rows: list[dict[str, Any]]) -> str:
