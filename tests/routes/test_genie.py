@@ -5,6 +5,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
+from threeworlds.nn.quantize import FSQ
 from threeworlds.routes.genie.dynamics import Dynamics, draw, hidden_tokens
 from threeworlds.routes.genie.latent_action import LatentAction
 from threeworlds.routes.genie.model import Genie
@@ -18,7 +19,7 @@ CONFIG = DynamicsConfig(width=32, layers=2, heads=2, frames=6)
 @pytest.fixture
 def dynamics():
     torch.manual_seed(0)
-    return Dynamics(CONFIG, values=20, codes=4, grid=(2, 2)).eval()
+    return Dynamics(CONFIG, FSQ((5, 4)).code(torch.arange(20)), codes=4, grid=(2, 2)).eval()
 
 
 @pytest.fixture

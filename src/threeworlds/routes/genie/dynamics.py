@@ -29,16 +29,16 @@ class Dynamics(nn.Module):
     frame's is null.
     """
 
-    def __init__(self, config: DynamicsConfig, values: int, codes: int, grid: tuple[int, int]) -> None:
+    def __init__(self, config: DynamicsConfig, codebook: Tensor, codes: int, grid: tuple[int, int]) -> None:
+        """``codebook`` [v, c]: where each token lies, in [-1, 1], so that near tokens are near from the start."""
         super().__init__()
-        self.config, self.values, self.null, self.grid = config, values, codes, grid
-        self.tokens = nn.Embedding(values + 1, config.width)
+        self.config, self.values, self.null, self.grid = config, len(codebook), codes, grid
+        self.tokens = TokenEmbedding(codebook, config.width)
         self.actions = nn.Embedding(codes + 1, 2 * config.width)
         self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self.read_out = nn.Linear(config.width, values)
-        for embedding in (self.tokens, self.actions):
-            nn.init.normal_(embedding.weight, std=0.5)
+        self.read_out = TokenScores(codebook, config.width)
+        nn.init.normal_(self.actions.weight, std=0.5)
 
     @property
     def mask(self) -> int:
@@ -97,7 +97,7 @@ class Dynamics(nn.Module):
         return torch.cat([prepended, self.tokens(tokens) + added], dim=2)
 
     def _ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
-        head, device = self.config.width // self.config.heads, self.tokens.weight.device
+        head, device = self.config.width // self.config.heads, self.actions.weight.device
         cells = grid_positions(*self.grid) + 1  # the action stands at the origin
         space = torch.cat([torch.zeros(1, 2), cells]).to(device)
         time = grid_positions(first + frames)[first:].to(device)
@@ -113,6 +113,45 @@ class Dynamics(nn.Module):
     def _corrupt(self, tokens: Tensor) -> Tensor:
         random = torch.randint_like(tokens, self.values)
         return torch.where(torch.rand(tokens.shape) < self.config.corruption, random, tokens)
+
+
+class TokenEmbedding(nn.Module):
+    """A token's place in the code grid, mapped linearly, plus a vector of its own; row v is the mask."""
+
+    places: Tensor
+
+    def __init__(self, codebook: Tensor, width: int) -> None:
+        super().__init__()
+        masked = torch.cat([codebook, codebook.new_zeros(1, codebook.shape[1])])
+        self.register_buffer("places", masked, persistent=False)
+        self.place = nn.Linear(codebook.shape[1], width, bias=False)
+        self.own = nn.Embedding(len(masked), width)
+        nn.init.normal_(self.own.weight, std=0.1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        table: Tensor = self.place(self.places) + self.own.weight
+        return table[tokens]
+
+
+class TokenScores(nn.Module):
+    """Logits that are a quadratic of a token's place, so a discretised Gaussian, plus a score of its own.
+
+    Which of a thousand neighbouring tokens comes next is mostly a matter of place: a free table would have to learn
+    that from examples of each.
+    """
+
+    features: Tensor
+
+    def __init__(self, codebook: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("features", torch.cat([codebook, codebook.square()], dim=1), persistent=False)
+        self.place = nn.Linear(width, self.features.shape[1])
+        self.own = nn.Linear(width, len(codebook))
+        nn.init.zeros_(self.own.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        scores: Tensor = self.place(z) @ self.features.T + self.own(z)
+        return scores
 
 
 def hidden_tokens(shape: torch.Size, clean: float) -> Tensor:

@@ -30,7 +30,8 @@ class Genie(nn.Module):
         self.n_codes = config.actions.codes
         self.tokenizer = Tokenizer(config.tokenizer, spec.height, spec.width)
         self.actions = LatentAction(config.actions, spec.height, spec.width)
-        self.dynamics = Dynamics(config.dynamics, self.tokenizer.size, self.n_codes, self.tokenizer.grid)
+        codebook = self.tokenizer.codes(torch.arange(self.tokenizer.size))
+        self.dynamics = Dynamics(config.dynamics, codebook, self.n_codes, self.tokenizer.grid)
 
     @torch.no_grad()
     def infer_codes(self, video: Tensor) -> Tensor:

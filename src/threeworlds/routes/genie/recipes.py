@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 class TokenizerConfig:
     """Frames <-> tokens of a grid eight times smaller, by finite scalar quantization."""
 
-    channels: tuple[int, int, int] = (32, 64, 96)
-    levels: tuple[int, ...] = (8, 5, 5, 5)  # 1,000 codes
+    channels: tuple[int, int, int] = (16, 32, 64)
+    levels: tuple[int, ...] = (5, 5, 5)  # 125 codes: few enough to be predictable
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
     share: float = 0.3
-    frames: int = 8
-    batch_size: int = 16
+    frames: int = 4
+    batch_size: int = 4
     learning_rate: float = 2e-3
 
 
@@ -28,9 +28,9 @@ class LatentActionConfig:
     kl: float = 3e-3
     changed: float = 10.0  # extra weight of pixels that change
     codes: int = 8  # buttons
-    share: float = 0.2
-    frames: int = 6
-    batch_size: int = 24
+    share: float = 0.15
+    frames: int = 4
+    batch_size: int = 16
     learning_rate: float = 2e-3
 
 
@@ -39,16 +39,16 @@ class DynamicsConfig:
     """The masked-token spacetime transformer."""
 
     width: int = 128
-    layers: int = 5
+    layers: int = 4
     heads: int = 4
     frames: int = 8
     action_dropout: float = 0.15  # part of the clips that train without actions (guidance, and the null action)
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
     clean: float = 0.5  # part of the frames that are wholly given
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 1.5e-3
     refinements: int = 4  # MaskGIT passes a frame
-    temperature: float = 0.7
+    temperature: float = 0.3
     guidance: float = 1.0  # 1: none
 
 
@@ -76,7 +76,7 @@ def small() -> GenieConfig:
 def base() -> GenieConfig:
     """Half an hour on two cores, 32 or 64 pixels."""
     return GenieConfig(
-        tokenizer=TokenizerConfig(channels=(32, 64, 128), share=0.2),
+        tokenizer=TokenizerConfig(channels=(32, 64, 96), share=0.2),
         actions=LatentActionConfig(share=0.15),
         dynamics=DynamicsConfig(width=192, layers=6, heads=6, frames=12, learning_rate=1e-3),
     )

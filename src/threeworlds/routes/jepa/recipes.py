@@ -10,29 +10,29 @@ from dataclasses import dataclass, field
 class WorldModelConfig:
     """Encoder and predictor, trained together."""
 
-    channels: tuple[int, int, int] = (32, 64, 96)
+    channels: tuple[int, int, int] = (16, 32, 64)
     stack: int = 2  # frames that make a state: 2 where things have speed, 1 where position is all
     state: int = 64  # d
     hidden: int = 256  # width of the encoder's and the predictor's MLPs
     layers: int = 2  # residual layers of the predictor
-    frames: int = 6
-    unroll: int = 4  # steps of open-loop prediction in the loss
-    batch_size: int = 128
-    sigreg: float = 0.05  # weight of the anti-collapse term
+    frames: int = 4
+    unroll: int = 3  # steps of open-loop prediction in the loss
+    batch_size: int = 64
+    sigreg: float = 0.2  # weight of the anti-collapse term
     directions: int = 64  # random projections of SIGReg
-    inverse: float = 1.0  # weight of the inverse dynamics on the displacement, where there are actions
+    inverse: float = 0.1  # weight of the inverse dynamics on the displacement, where there are actions
     action_dropout: float = 0.15  # part of the windows that train without actions: the null action
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """State -> picture, trained afterwards on frozen states: it shows what the state believes."""
 
-    channels: tuple[int, int, int] = (32, 64, 96)
+    channels: tuple[int, int, int] = (16, 32, 64)
     moving: float = 4.0
     frames: int = 4
-    batch_size: int = 32
+    batch_size: int = 8
     learning_rate: float = 2e-3
 
 
@@ -70,14 +70,14 @@ def small() -> JepaConfig:
 def base() -> JepaConfig:
     """Half an hour on two cores, 32 or 64 pixels."""
     return JepaConfig(
-        world=WorldModelConfig(channels=(32, 64, 128), state=128, hidden=384, layers=3),
+        world=WorldModelConfig(channels=(32, 64, 96), state=128, hidden=384, layers=3),
         decoder=DecoderConfig(channels=(32, 64, 128)),
     )
 
 
 def rooms() -> JepaConfig:
     """Minutes on two cores, for worlds where a picture is the whole state (no speed), such as ``rooms``."""
-    return JepaConfig(world=WorldModelConfig(channels=(16, 32, 64), stack=1, frames=6, unroll=5))
+    return JepaConfig(world=WorldModelConfig(stack=1, frames=6, unroll=5, sigreg=0.05, inverse=1.0, batch_size=128))
 
 
 RECIPES: Mapping[str, Callable[[], JepaConfig]] = {"debug": debug, "small": small, "base": base, "rooms": rooms}
