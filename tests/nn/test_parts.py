@@ -75,7 +75,7 @@ def test_encoder_and_decoder_are_inverse_in_shape():
 
 def test_sizes_that_do_not_divide_are_refused_by_name():
     assert check_size(32, 64) == (4, 8)
-    with pytest.raises(ValueError, match="30 x 32 pixels.*multiples of 8"):
+    with pytest.raises(ValueError, match=r"30 x 32 pixels.*multiples of 8"):
         check_size(30, 32)
 
 

@@ -146,7 +146,7 @@ def test_bad_pictures_codes_and_orders_are_refused_with_what_is_allowed(genie, p
     with pytest.raises(ValueError, match="allowed: 0 to 4"):
         world.step(9)
     context = torch.rand(1, 2, 3, 32, 32)
-    with pytest.raises(ValueError, match="2 codes.*needs? 3"):
+    with pytest.raises(ValueError, match=r"2 codes.*needs? 3"):
         genie.predict(context, 2, action=torch.zeros(1, 2, dtype=torch.long))
     with pytest.raises(ValueError, match="allowed: 0 to 3"):
         genie.predict(context, 1, action=torch.full((1, 2), 7))
