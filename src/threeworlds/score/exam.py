@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 GIVEN, AHEAD = 4, 16  # frames given, frames predicted
 HORIZONS = (1, 4, 8, 16)
 CAPTIONED = 16  # frames of a clip made from words
+# Added to the seed where an exam makes episodes of its own: no model was trained on these, even if the two seeds agree.
+EXAM_SEEDS = 1_000_000_000
 PROBE_EPISODES = 800  # training episodes that probes and code maps may use
 RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from torch import Tensor
@@ -24,10 +25,9 @@ def film_of(
     item: str, route: str, kind: str, frames: np.ndarray, *, given: int = 0, fps: float = 10.0
 ) -> tuple[Film, np.ndarray]:
     """A film and its frames uint8 [t, h, w, 3]; the path is made from the names."""
-    name = re.sub(r"[^a-z0-9]+", "-", f"{kind} {item} {route}".lower()).strip("-")[:80]
-    film = Film(
-        item=item, route=route, kind=kind, path=f"{FOLDER}/{name}.png", frames=len(frames), given=given, fps=fps
-    )
+    words = re.sub(r"[^a-z0-9]+", "-", f"{kind} {route} {item}".lower()).strip("-")[:60]
+    path = f"{FOLDER}/{words}-{crc32(item.encode()):08x}.png"  # captions may be long, and differ only at their end
+    film = Film(item=item, route=route, kind=kind, path=path, frames=len(frames), given=given, fps=fps)
     return film, frames
 
 

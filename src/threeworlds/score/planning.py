@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from threeworlds.score.exam import Answers, Entrant, Exam, Measured
+from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, Measured
 from threeworlds.score.stats import wilson
 from threeworlds.types import Plans
 from threeworlds.worlds import collect
@@ -67,7 +67,8 @@ def draw_tasks(exam: Exam) -> tuple[np.ndarray, np.ndarray]:
     assert exam.world is not None and exam.test.video is not None
     wanted = len(exam.test.video)
     starts, goals = [], []
-    episodes = collect(exam.world.name, episodes=4 * wanted, seed=exam.seed + 1, workers=1, **exam.options)
+    seed = EXAM_SEEDS + exam.seed + 1
+    episodes = collect(exam.world.name, episodes=4 * wanted, seed=seed, workers=1, **exam.options)
     for clip in episodes:
         assert clip.state is not None
         start, goal = clip.state[0], clip.state[OFFSET]

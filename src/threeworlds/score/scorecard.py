@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from threeworlds import __version__
 from threeworlds.score.claims import judge_claims
 from threeworlds.score.clips import generate
-from threeworlds.score.exam import Answers, Entrant, Exam, build_exam, differences_of, rows_of
+from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, build_exam, differences_of, rows_of
 from threeworlds.score.films import write_films
 from threeworlds.score.machine import describe_machine
 from threeworlds.score.result import write_result
@@ -167,7 +167,7 @@ def run_score(options: ScoreOptions) -> Result:
         clips = Path(folder) / "clips"
         size = seated[0][1].spec.height
         count = EPISODES_PER_ITEM * options.items
-        store = generate(options.world, clips, episodes=count, seed=options.seed, size=size)
+        store = generate(options.world, clips, episodes=count, seed=EXAM_SEEDS + options.seed, size=size)
         exam = build_exam(store, items=options.items, seed=options.seed)
         paths = " ".join(str(path) for path in options.checkpoints)
         command = (

@@ -1,0 +1,227 @@
+"""The scorecard: from trained folders to result.json and a report; what cannot be scored is refused."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from planted import CopyLast, Deaf, seat
+
+from threeworlds.report import write_report
+from threeworlds.routes import get_route
+from threeworlds.score import control, scorecard
+from threeworlds.score.clips import generate
+from threeworlds.score.films import film_of
+from threeworlds.score.result import read_result
+from threeworlds.train import Budget, load_model, train_route
+
+ITEMS = 4
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return generate("arena", tmp_path_factory.mktemp("made") / "clips", episodes=24, seed=0, workers=1)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(clips, tmp_path_factory):
+    """Two routes, trained for five steps."""
+    folders = {}
+    for name in ("sora", "jepa"):
+        route, out = get_route(name), tmp_path_factory.mktemp("models") / name
+        config, budget = route.recipes["debug"](), Budget.parse("5steps")
+        train_route(route, recipe="debug", config=config, store=clips, budget=budget, out=out, progress=False)
+        folders[name] = out
+    return folders
+
+
+def options(checkpoints, out, **changes):
+    given = {"world": "arena", "questions": "", "seed": 0, "items": ITEMS}
+    return SimpleNamespace(checkpoints=tuple(checkpoints), out=out, **(given | changes))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_process():
+    """Clips are made in this process: starting others takes longer than making these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.cpu_count", lambda: 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def scored(checkpoints, tmp_path_factory):
+    out = tmp_path_factory.mktemp("scored")
+    return scorecard.run_score(options(checkpoints.values(), out)), out
+
+
+# ------------------------------------------------------------------------------------------- the result
+
+
+def test_the_result_reads_back_and_makes_a_report(scored):
+    result, out = scored
+    again = read_result(out / "result.json")
+    assert len(again.rows) == len(result.rows)
+    assert {v.claim: v.verdict for v in again.verdicts} == {v.claim: v.verdict for v in result.verdicts}
+    write_report(out)
+    for name in ("report.md", "report.html"):
+        assert "sora" in (out / name).read_text()
+
+
+def test_every_question_is_answered_by_every_route_or_says_why_not(scored):
+    result, _ = scored
+    asked = {(row.route, row.question) for row in result.rows}
+    assert asked == {(route, question) for route in ("sora", "jepa") for question in scorecard.QUESTIONS}
+    assert [row for row in result.rows if row.status == "failed"] == []
+    assert all(row.reason for row in result.rows if row.status == "not_applicable")
+    assert all(row.low <= row.value <= row.high for row in result.rows if row.low is not None)
+
+
+def test_what_was_asked_and_of_whom_is_kept(scored, checkpoints):
+    result, _ = scored
+    assert result.data["exam"] == {
+        "items": ITEMS,
+        "frames_given": 4,
+        "frames_ahead": 16,
+        "seed": 0,
+        "world_options": {},
+    }
+    assert set(result.routes) == set(result.ledger) == {"sora", "jepa"}
+    assert result.routes["jepa"]["recipe"] == "debug"
+    assert result.ledger["sora"]["total"]["steps"] > 0
+    assert {row.checkpoint for row in result.rows} == {"sora", "jepa"}
+    assert result.command.startswith(f"threeworlds score {checkpoints['sora']} {checkpoints['jepa']} --world arena")
+
+
+def test_films_are_there_and_the_clips_are_gone(scored):
+    result, out = scored
+    assert {film.kind for film in result.films} == {"prediction", "text", "play"}
+    assert all((out / film.path).is_file() for film in result.films)
+    assert len({film.path for film in result.films}) == len(result.films)
+    assert {path.name for path in out.iterdir()} - {"report.md", "report.html"} == {"result.json", "films"}
+
+
+def test_films_of_long_captions_keep_apart():
+    long = "a large red disc falls quickly and bounces off the bottom wall " * 3
+    paths = {
+        film_of(item, route, "text", np.zeros((1, 8, 8, 3), np.uint8))[0].path
+        for item in (long + "left", long + "right", "A b", "a-b")
+        for route in ("truth", "sora")
+    }
+    assert len(paths) == 8
+    assert max(map(len, paths)) < 90
+
+
+def floors(result):
+    return [row.floor for row in result.rows if row.metric.startswith(("psnr", "position"))]
+
+
+def test_the_same_seed_asks_the_same_and_another_seed_other_items(scored, checkpoints, tmp_path):
+    first, _ = scored
+    ask = {"questions": "prediction"}
+    again = scorecard.run_score(options([checkpoints["jepa"]], tmp_path / "a", **ask))
+    other = scorecard.run_score(options([checkpoints["jepa"]], tmp_path / "b", seed=1, **ask))
+    of_jepa = [replace(row, protocol="") for row in first.rows if row.route == "jepa" and row.question == "prediction"]
+    assert [replace(row, protocol="") for row in again.rows] == of_jepa  # the protocol names all who were asked
+    assert not set(floors(again)) & set(floors(other))
+
+
+def test_no_episode_of_the_exam_was_trained_on_though_the_seeds_be_equal(checkpoints, clips, tmp_path, monkeypatch):
+    exams = []
+
+    def spy(store, **given):
+        exams.append({store.video(i).tobytes() for i in range(len(store))})
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(scorecard, "build_exam", spy)
+    with pytest.raises(ValueError, match="seen enough"):
+        scorecard.run_score(options([checkpoints["sora"]], tmp_path, seed=0))
+    assert len(exams[0]) == scorecard.EPISODES_PER_ITEM * ITEMS
+    assert not exams[0] & {clips.video(i).tobytes() for i in range(len(clips))}
+    assert list(tmp_path.iterdir()) == []  # nothing is left behind
+
+
+def test_the_untrained_twin_is_another_network_and_leaves_the_draws_alone(checkpoints):
+    import torch
+
+    model, card = load_model(checkpoints["jepa"])
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    entrants = [scorecard.make_entrant(model, card, checkpoints["jepa"], seed) for seed in (0, 0, 1)]
+    assert torch.equal(before, torch.get_rng_state())
+    twins = [entrant.untrained.state_dict() for entrant in entrants]
+    (weight, *_) = (key for key, value in twins[0].items() if value.ndim > 1 and value.std() > 0)
+    assert torch.equal(twins[0][weight], twins[1][weight])
+    assert not torch.equal(twins[0][weight], twins[2][weight])
+    assert not torch.equal(twins[0][weight], model.state_dict()[weight])
+    assert not entrants[0].untrained.training
+
+
+# ---------------------------------------------------------------------------------------- what is refused
+
+
+def test_another_world_is_refused(checkpoints, tmp_path):
+    with pytest.raises(ValueError, match="sora was trained on arena, not on world 'motion'"):
+        scorecard.run_score(options([checkpoints["sora"]], tmp_path / "out", world="motion"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_question_is_refused_with_those_there_are(checkpoints, tmp_path):
+    with pytest.raises(ValueError, match="no question beauty; questions: prediction, control"):
+        scorecard.run_score(options([checkpoints["sora"]], tmp_path / "out", questions="text, beauty"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_questions_are_split_at_commas_and_nothing_means_all():
+    assert scorecard.checked_questions(" text,control ") == ("text", "control")
+    assert scorecard.checked_questions("") == scorecard.QUESTIONS
+
+
+def test_two_checkpoints_of_one_route_are_refused(checkpoints, tmp_path):
+    with pytest.raises(ValueError, match="two checkpoints of one route"):
+        scorecard.run_score(options([checkpoints["sora"]] * 2, tmp_path / "out"))
+
+
+def test_checkpoints_of_two_sizes_are_refused(checkpoints):
+    _, card = load_model(checkpoints["sora"])
+    larger = replace(card, spec=replace(card.spec, height=64, width=64))
+    scorecard._check_specs("arena", [card, card])
+    with pytest.raises(ValueError, match="different sizes"):
+        scorecard._check_specs("arena", [card, larger])
+
+
+# ------------------------------------------------------------------------------------- what goes wrong
+
+
+def test_a_question_that_breaks_costs_no_other(arena, tmp_path, monkeypatch):
+    def broken(exam, entrants):
+        raise FloatingPointError("no number")
+
+    monkeypatch.setattr(control, "ask", broken)
+    entrants = [seat("sora", CopyLast()), seat("jepa", Deaf())]
+    rows, differences, films = scorecard.ask_all(arena, entrants, ("control", "prediction"), tmp_path)
+    failed = [row for row in rows if row.status == "failed"]
+    assert [(row.route, row.question, row.value) for row in failed] == [
+        ("sora", "control", None),
+        ("jepa", "control", None),
+    ]
+    assert all(row.reason == "FloatingPointError: no number" for row in failed)
+    assert {row.route for row in rows if row.question == "prediction" and row.status == "ok"} == {"sora", "jepa"}
+    assert {d.question for d in differences} == {"prediction"}
+    assert films
+
+
+def test_costs_come_from_the_ledger(scored):
+    result, _ = scored
+    for route in ("sora", "jepa"):
+        cost = {row.metric: row.value for row in result.rows if (row.route, row.question) == (route, "cost")}
+        total = result.ledger[route]["total"]
+        assert cost["parameters"] == total["parameters"] > 0
+        assert cost["train_flops"] == total["flops"] > 0
+        assert cost["seconds_per_second"] > 0
+
+
+def test_no_number_in_the_file_is_other_than_json(scored):
+    text = (scored[1] / "result.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)
+    assert np.isfinite([row["value"] for row in json.loads(text)["rows"] if row["value"] is not None]).all()
