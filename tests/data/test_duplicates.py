@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write
+from made_clips import write
 
 from threeworlds.data import ClipStore, near_duplicates
 from threeworlds.data.duplicates import frame_hashes

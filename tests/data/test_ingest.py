@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import film, scene
+from made_clips import film, scene
 from PIL import Image
 
 from threeworlds.data import ClipStore, DataError, IngestReport, films, ingest, scenes, sidecars

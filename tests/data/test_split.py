@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_clip, write
 from hypothesis import given
 from hypothesis import strategies as st
+from made_clips import make_clip, write
 
 from threeworlds.data import ClipStore, DataError
 from threeworlds.data.split import Member, assign, split_digest

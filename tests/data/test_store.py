@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import SPEC, make_clip, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_clips import SPEC, make_clip, write
 
 from threeworlds.data import ClipStore, ClipWriter, DataError
 from threeworlds.types import ActionSpec, Caption, Clip, ClipSpec

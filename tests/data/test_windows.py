@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SPEC, make_clip, write
 from hypothesis import given
 from hypothesis import strategies as st
+from made_clips import SPEC, make_clip, write
 
 from threeworlds.data import ClipStore, DataError, Windows
 from threeworlds.data.windows import window_caption
