@@ -78,7 +78,7 @@ def test_takeaway_tells_what_did_not_beat_its_floor_and_what_is_missing(result):
     rows = (psnr("sora", 22.1), *(missing(r, "prediction", "psnr_h1", "no decoder") for r in ("genie", "jepa")))
     sentence = takeaway(result, *rows)
     assert "Not better than the floor: sora." in sentence
-    assert sentence.endswith("genie and jepa: n/a by design: no decoder.")
+    assert sentence.endswith("genie and jepa: n/a: no decoder.")
 
 
 def test_for_and_against(result):
@@ -99,3 +99,10 @@ def test_for_and_against_below_the_floor_and_in_the_middle(result):
         [],
         ["next-frame PSNR 20.0 dB, worse than its floor 22.0"],
     )
+
+
+def test_a_question_that_the_clips_do_not_allow_is_against_nobody(result):
+    rows = [missing(route, "text", "colour", "no captions") for route in ("sora", "genie")]
+    assert pros_and_cons(replace(result, rows=tuple(rows)), "sora") == ([], [])
+    answered = (rows[0], row("genie", "text", "colour", value=0.5))
+    assert pros_and_cons(replace(result, rows=answered), "sora") == ([], ["Text: no captions"])

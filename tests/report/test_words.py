@@ -7,6 +7,7 @@ from threeworlds.report.words import (
     colours,
     in_order,
     metric_label,
+    metric_order,
     number,
     question_title,
     row_value,
@@ -52,7 +53,7 @@ def test_an_interval_is_written_with_one_precision():
 
 
 def test_a_missing_number_says_why():
-    assert row_value(row("sora", "q", "m", status="not_applicable", reason="no actions")) == "n/a by design: no actions"
+    assert row_value(row("sora", "q", "m", status="not_applicable", reason="no actions")) == "n/a: no actions"
     assert row_value(row("sora", "q", "m", status="failed", reason="no memory")) == "failed: no memory"
 
 
@@ -67,3 +68,10 @@ def test_labels_of_the_known_and_the_unknown():
 def test_order_and_colours():
     assert in_order(["b10", "x", "b2", "x"], ["x", "absent"]) == ["x", "b2", "b10"]
     assert [colours(["other", "jepa"])[route] for route in ("truth", "jepa", "other")] == ["c0", "c3", "c4"]
+
+
+def test_a_protocol_is_part_of_the_name_and_comes_last():
+    assert metric_label("alone_psnr_h1") == "next-frame PSNR, from frames alone"
+    assert metric_label("alone_mse") == "squared error by frames ahead, from frames alone"
+    names = ["alone_mse_h1", "alone_psnr_h16", "alone_psnr_h8", "mse_h1", "psnr_h1"]
+    assert sorted(names, key=metric_order) == ["mse_h1", "psnr_h1", "alone_mse_h1", "alone_psnr_h8", "alone_psnr_h16"]

@@ -113,12 +113,23 @@ def test_everything_the_result_holds_is_told(form, request):
     text = request.getfixturevalue(form)
     for words in (
         "27.1 [26.6, 27.6]", "22.3 (copy the last frame)", "31.0 (tokenizer of the truth)", "Four frames given",
-        "n/a by design: it takes no actions", "failed: the planner ran out of memory", "not separable", "sora better",
+        "n/a: it takes no actions", "failed: the planner ran out of memory", "not separable", "sora better",
         "discrete, 8 codes", "video, captions", "Sora-like models make the best pictures", "supported", "9f2c41d07ab3",
         "not a video: plain text", "a large red disc falls", "nowhere.png cannot be read", "20.0 T", "AMD EPYC",
         "--budget 4m", "Novel question",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_of_films_that_were_kept_only_notes_are_told(tmp_path):
+    kept = {"quiet.mp4": {"frames": 77, "notes": []}, "told.mp4": {"frames": 78, "notes": ["told.txt: not UTF-8 text"]}}
+    data = {"budget": "4m", "exam": {"items": 1}, "ingest": {"files_kept": 2, "kept": kept, "quarantined": {}}}
+    _, markdown = report(replace(sample_result(tmp_path), data=data), tmp_path)
+    assert "- Budget: 4m a route" in markdown
+    assert "- Scored on: 1 held-out clip, too few for an interval" in markdown
+    assert "- ingest, files kept: 2" in markdown
+    assert "- notes, told.mp4: told.txt: not UTF-8 text" in markdown
+    assert "quiet.mp4" not in markdown
 
 
 def test_sections_stand_in_order(html, markdown):

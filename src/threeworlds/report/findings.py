@@ -112,12 +112,15 @@ def _against_floors(ranked: list[Row], differences: Iterable[Difference]) -> lis
 
 
 def pros_and_cons(result: Result, route: str) -> tuple[list[str], list[str]]:
-    """The cells "for: measured" and "against: measured" of one route."""
+    """The cells "for: measured" and "against: measured" of one route.
+
+    That it has no answer is against a route only where another one has: else the clips do not let anybody be asked.
+    """
     pros: list[str] = []
     cons: list[str] = []
     for question in questions_of(result):
         rows = headline(result, question)
-        if route in rows:
+        if route in rows and any(row.status != "not_applicable" for row in rows.values()):
             _judge(rows[route], rows, result.differences, pros, cons)
     return pros, cons
 

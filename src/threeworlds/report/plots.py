@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from threeworlds.report.words import ROUTES, colours, in_order, metric_label, tick, with_interval
+from threeworlds.report.words import ROUTES, colours, in_order, metric_label, metric_order, tick, with_interval
 from threeworlds.score.result import natural
 from threeworlds.types import Row
 
@@ -94,7 +94,7 @@ def split_horizon(metric: str) -> tuple[str, int | None]:
 
 def _families(rows: Iterable[Row]) -> dict[str, list[Row]]:
     families: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: natural(row.metric)):
+    for row in sorted(rows, key=lambda row: metric_order(row.metric)):
         families.setdefault(split_horizon(row.metric)[0], []).append(row)
     lone = {stem: len({row.metric for row in family}) == 1 for stem, family in families.items()}
     return {(family[0].metric if lone[stem] else stem): family for stem, family in families.items()}
@@ -261,7 +261,7 @@ def _marker(route: str) -> str:
 
 
 def _absence(row: Row) -> str:
-    return {"not_applicable": "n/a by design", "failed": "failed"}.get(row.status, "no value")
+    return {"not_applicable": "n/a", "failed": "failed"}.get(row.status, "no value")
 
 
 def _describe(row: Row, labels: Mapping[Row, str]) -> str:

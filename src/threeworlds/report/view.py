@@ -16,6 +16,7 @@ from threeworlds.report.words import (
     colours,
     in_order,
     metric_label,
+    metric_order,
     number,
     question_asks,
     question_title,
@@ -127,7 +128,7 @@ def view_of(result: Result, folder: Path) -> View:
         items=tuple(items_of(result.films, folder)),
         curves=tuple(curve_plot(name, result.curves[name]) for name in _curve_names(result)),
         ledger=tuple(_ledger_lines(result)),
-        data=tuple(_flatten({key: value for key, value in result.data.items() if key != "quarantine"})),
+        data=tuple(_data_lines(result.data)),
         quarantine=tuple(_quarantined(result.data.get("quarantine", ()))),
         machine=tuple(_flatten(result.machine)),
         verdicts=result.verdicts,
@@ -144,19 +145,24 @@ def _title(routes: Sequence[str]) -> str:
 
 
 def _headline_facts(result: Result) -> Iterable[tuple[str, str]]:
-    budgets = in_order((str(r["budget"]) for r in result.routes.values() if "budget" in r), ())
+    items = result.data.get("exam", {}).get("items")
     seeds = in_order((str(row.seed) for row in result.rows), ())
     data = result.data.get("source") or ", ".join(in_order((row.world for row in result.rows if row.world), ()))
     machine = result.machine.get("cpu") or result.machine.get("platform") or ""
     cores = f", {result.machine['cores']} cores" if machine and "cores" in result.machine else ""
     found = {
         "Data": str(data),
-        "Budget": ", ".join(budgets) + (" a route" if budgets else ""),
+        "Scored on": _scored_on(items) if items is not None else "",
+        "Budget": f"{result.data['budget']} a route" if "budget" in result.data else "",
         "Seed": ", ".join(seeds),
         "Machine": f"{machine}{cores}",
         "Version": result.version,
     }
     return ((name, text) for name, text in found.items() if text)
+
+
+def _scored_on(items: int) -> str:
+    return "1 held-out clip, too few for an interval" if items == 1 else f"{items} held-out clips"
 
 
 def _route_line(result: Result, route: str) -> RouteLine:
@@ -185,8 +191,13 @@ def _section(result: Result, question: str) -> Section:
         asks=question_asks(question),
         plots=tuple(plot for own in by_world for plot in question_plots(own, labels)),
         metrics=tuple(metric for own in by_world for metric in _metrics(own, labels, several=len(worlds) > 1)),
-        differences=tuple(_difference_line(d) for d in result.differences if d.question == question),
+        differences=tuple(_difference_line(d) for d in _differences(result, question)),
     )
+
+
+def _differences(result: Result, question: str) -> list[Difference]:
+    """The result's own order, but for the order of metrics."""
+    return sorted((d for d in result.differences if d.question == question), key=lambda d: metric_order(d.metric))
 
 
 def labels_of(rows: Sequence[Row]) -> dict[Row, str]:
@@ -204,7 +215,7 @@ def labels_of(rows: Sequence[Row]) -> dict[Row, str]:
 
 
 def _metrics(rows: Sequence[Row], labels: Mapping[Row, str], *, several: bool) -> Iterable[Metric]:
-    for name in sorted({row.metric for row in rows}, key=natural):
+    for name in sorted({row.metric for row in rows}, key=metric_order):
         own = [row for row in rows if row.metric == name]
         order = in_order((row.route for row in own), ROUTES)
         own.sort(key=lambda row: (order.index(row.route), natural(labels[row])))
@@ -257,6 +268,16 @@ def _ledger_lines(result: Result) -> Iterable[tuple[str, ...]]:
         stages = result.ledger[route]
         for stage in sorted(stages, key=lambda stage: (stage == "total", natural(stage))):
             yield (route, stage, *(_text(stages[stage].get(key, "")) for key, _ in LEDGER))
+
+
+def _data_lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """All facts but the files left out, which have a table, and the films kept, of which only notes are told."""
+    told = {key: value for key, value in data.items() if key != "quarantine"}
+    if "ingest" in told:
+        told["ingest"] = {key: value for key, value in told["ingest"].items() if key not in ("kept", "quarantined")}
+        notes = {name: film["notes"] for name, film in data["ingest"].get("kept", {}).items() if film["notes"]}
+        told |= {"notes": notes} if notes else {}
+    return _flatten(told)
 
 
 def _quarantined(files: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:

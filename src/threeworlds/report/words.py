@@ -39,10 +39,6 @@ HEADLINES: dict[str, tuple[str, ...]] = {
 }
 
 METRICS: tuple[tuple[str, str], ...] = (
-    (r"alone_(psnr|mse|position_error)_h(\d+)", r"\1 \2 frames ahead, frames alone given"),
-    (r"alone_psnr", "PSNR by frames ahead, frames alone given"),
-    (r"alone_mse", "squared error by frames ahead, frames alone given"),
-    (r"alone_position_error", "position error by frames ahead, frames alone given"),
     (r"psnr_h1", "next-frame PSNR"),
     (r"psnr_h(\d+)", r"PSNR, \1 frames ahead"),
     (r"psnr", "PSNR by frames ahead"),
@@ -57,7 +53,7 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"clean_fraction", "clips without an impossible event"),
     (r"nmi", "mutual information of codes and controls"),
     (r"purity", "purity of codes"),
-    (r"right_code_wins", "the right action predicts best"),
+    (r"right_code_wins", "wins of the right action"),
     (r"delta4_psnr", "PSNR lost with random actions"),
     (r"action_following", "action following"),
     (r"return_ratio_(\d+)", r"return against the expert, \1 labels"),
@@ -81,6 +77,7 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"seconds_per_second", "seconds per generated second"),
 )
 
+ALONE = "alone_"  # begins the metrics of a protocol in which every route is given the same frames and nothing else
 ROUTES = ("truth", "sora", "genie", "jepa")  # these have their own colour and come first
 SPARE_COLOURS = 4  # for routes that come later
 PREFIXES = (" k", " M", " G", " T", " P", " E")
@@ -95,10 +92,17 @@ def question_asks(question: str) -> str:
 
 
 def metric_label(metric: str) -> str:
+    if metric.startswith(ALONE):
+        return f"{metric_label(metric.removeprefix(ALONE))}, from frames alone"
     for pattern, label in METRICS:
         if match := re.fullmatch(pattern, metric):
             return _readable(match.expand(label))
     return _readable(metric)
+
+
+def metric_order(metric: str) -> tuple[bool, object]:
+    """Sort key: natural order, each route with its own controls before all from frames alone."""
+    return metric.startswith(ALONE), natural(metric)
 
 
 def in_order(names: Iterable[str], first: Iterable[str]) -> list[str]:
@@ -152,7 +156,7 @@ def with_unit(text: str, unit: str) -> str:
 def row_value(row: Row) -> str:
     """What stands in the value column: the number, or why there is none."""
     if row.status == "not_applicable":
-        return f"n/a by design: {row.reason}"
+        return f"n/a: {row.reason}"
     if row.status == "failed":
         return f"failed: {row.reason}"
     return with_interval(row.value, row.low, row.high)

@@ -13,7 +13,7 @@ class AutoencoderConfig:
 
     kind: Literal["conv", "pixels"] = "conv"  # "pixels": 8 x 8 pixel patches, no network (the control)
     channels: tuple[int, int, int] = (16, 32, 64)
-    latent: int = 8  # channels of a latent cell
+    latent: int = 4  # channels of a latent cell
     kl: float = 3e-3  # weight of the KL term: smooth latents are easier to predict than faithful ones
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
     share: float = 0.2  # of the route's budget
@@ -37,7 +37,7 @@ class GeneratorConfig:
     time_std: float = 1.0
     batch_size: int = 16
     learning_rate: float = 1.5e-3
-    steps: int = 8  # solver steps in sampling
+    steps: int = 4  # solver steps in sampling
     guidance: float = 2.0  # classifier-free guidance on words
 
 
