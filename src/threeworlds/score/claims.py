@@ -6,6 +6,7 @@ A rule looks at rows and paired differences of one result. Where what it needs i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Literal
 
 from threeworlds.types import Difference, Result, Row, Verdict
@@ -136,7 +137,8 @@ def _row(result: Result, route: str, question: str, metric: str) -> Row | None:
 
 
 def _tell(d: Difference) -> str:
-    return f"{d.question}/{d.metric}: {d.first} - {d.second} = {d.value:.3g} [{d.low:.3g}, {d.high:.3g}], n {d.n}"
+    interval = f"[{d.low:.3g}, {d.high:.3g}]" if isfinite(d.low) else "no interval"
+    return f"{d.question}/{d.metric}: {d.first} - {d.second} = {d.value:.3g} {interval}, n {d.n}"
 
 
 def _say(row: Row) -> str:
