@@ -4,9 +4,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 from report_sample import missing, prediction_rows, row
 
-from threeworlds.report.plots import curve_plot, question_plots, split_horizon
+from threeworlds.report.plots import _references, curve_plot, question_plots, split_horizon
 from threeworlds.report.view import labels_of
 
 
@@ -72,3 +73,21 @@ def test_hostile_names_stay_text():
 def test_curves_of_any_length(loss):
     plot = curve_plot("sora/flow", {"clips": [1, 2, 3][: len(loss)], "loss": loss})
     assert "sora/flow" in parsed(plot.svg).get("aria-label")
+
+
+def test_each_route_has_its_own_ceiling_line_and_shared_floors_are_one():
+    """Ceilings of three routes at two horizons are three lines, never one that zigzags between them."""
+    rows = [
+        Row(
+            route=route, question="prediction", metric=f"psnr_h{h}", unit="dB", direction="higher", value=20.0,
+            floor=15.0, floor_name="copy", ceiling=25.0 + i, ceiling_name="its own reconstruction",
+        )
+        for i, route in enumerate(("sora", "genie", "jepa"))
+        for h in (1, 4)
+    ]  # fmt: skip
+    axes = Figure().subplots()
+    _references(axes, [1, 4], rows, "ceiling", "-")
+    assert sorted(tuple(line.get_ydata()) for line in axes.lines) == [(25, 25), (26, 26), (27, 27)]
+    axes = Figure().subplots()
+    _references(axes, [1, 4], rows, "floor", "-")
+    assert [tuple(line.get_ydata()) for line in axes.lines] == [(15, 15)]

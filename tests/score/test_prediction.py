@@ -8,8 +8,8 @@ import torch
 from planted import CopyLast, Knower, Oracle, Player, seat
 
 from threeworlds.score import prediction
-from threeworlds.score.exam import GIVEN, Exam, Measured, differences_of, rows_of
-from threeworlds.types import Batch, ClipSpec
+from threeworlds.score.exam import GIVEN, Entrant, Exam, Measured, differences_of, rows_of
+from threeworlds.types import Batch, ClipSpec, Imagined
 
 PERFECT = 10 * np.log10(12 * 255**2)  # the error of rounding to 8 bits, in dB
 
@@ -178,3 +178,25 @@ def test_without_a_locator_only_pixels_are_compared(arena):
     metrics = {measured.metric for measured in prediction.ask(outside, [seat("copier", CopyLast())]).measured}
     assert "psnr_h1" in metrics
     assert not any("position" in metric for metric in metrics)
+
+
+def test_a_route_is_not_scored_by_its_own_reconstruction(arena):
+    """The ceiling is another film than the prediction, and has another position error."""
+    entrant = Entrant(route="still", model=StillWithPerfectDecoder())
+    answers = prediction.ask(arena, [entrant])
+    found = {m.metric: m for m in answers.measured}["position_error_h4"]
+    still = np.asarray(found.values["still"])
+    np.testing.assert_allclose(still, found.floors["copy the last frame"])
+    assert np.nanmean(found.own_ceilings["still"][1]) < np.nanmean(still) / 2
+
+
+class StillWithPerfectDecoder:
+    """Copies the last frame, yet shows every frame it is given as it is."""
+
+    control = "none"
+
+    def predict(self, context, frames, *, action=None, seed=0):
+        return Imagined(video=context[:, -1:].expand(-1, frames, -1, -1, -1))
+
+    def reconstruct(self, video):
+        return video

@@ -209,12 +209,18 @@ def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, labe
 
 
 def _references(axes: Axes, steps: Sequence[int], rows: Sequence[Row], name: str, line: Any) -> None:
-    """One line for each distinct floor or ceiling: routes that share it share the line."""
-    found = {(getattr(r, f"{name}_name"), split_horizon(r.metric)[1] or 0, getattr(r, name)) for r in rows}
-    points = sorted(point for point in found if point[2] is not None)
-    for kind in dict.fromkeys(point[0] for point in points):
-        own = [(steps.index(step), value) for reference, step, value in points if reference == kind]
-        axes.plot(*zip(*own, strict=True), color=MUTED, lw=1.1, ls=line)
+    """One line for each distinct floor or ceiling: routes that share it share the line, in grey; else in their colour."""
+    lines: dict[tuple[tuple[int, float], ...], set[str]] = {}
+    named = {(row.route, getattr(row, f"{name}_name")) for row in rows}
+    for route, kind in sorted(named):
+        own = [row for row in rows if (row.route, getattr(row, f"{name}_name")) == (route, kind)]
+        points = {(steps.index(split_horizon(row.metric)[1] or 0), getattr(row, name)) for row in own}
+        lines.setdefault(tuple(sorted(point for point in points if point[1] is not None)), set()).add(route)
+    colour = _route_colours(row.route for row in rows)
+    for points, routes in lines.items():
+        if points:
+            shade = colour[next(iter(routes))] if len(routes) == 1 and len(colour) > 1 else MUTED
+            axes.plot(*zip(*points, strict=True), color=shade, lw=1.1, ls=line)
 
 
 def _curve(axes: Axes, name: str, curve: Mapping[str, Sequence[float]]) -> tuple[float, str]:

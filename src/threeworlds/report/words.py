@@ -26,7 +26,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
 
 # The metric that speaks for a question in the summary: the first of these that was measured.
 HEADLINES: dict[str, tuple[str, ...]] = {
-    "prediction": ("psnr_h1",),
+    "prediction": ("mse_h1", "psnr_h1"),
     "physics": ("uniform_in", "collision_in", "parabola_in"),
     "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi"),
     "imitation": ("return_ratio_50",),

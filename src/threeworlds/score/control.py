@@ -119,7 +119,8 @@ def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[st
         right = controls_of(entrant, exam)
         assert right is not None
         wrong = _wrong(entrant, exam, right)
-        errors = [squared_error(predict(entrant, exam, told), exam.future) for told in (right, wrong)]
+        made = [predict(entrant, exam, told, step) for told in (right, wrong)]
+        errors = [squared_error(video, exam.future[:, :step]) for video in made]
         # A tie is half a win: whoever ignores its controls is at chance, not below it.
         wins[entrant.route] = (np.sign(errors[1][:, 0] - errors[0][:, 0]) + 1) / 2
         gains[entrant.route] = psnr(errors[0][:, step - 1]) - psnr(errors[1][:, step - 1])
@@ -184,9 +185,9 @@ def _commands(exam: Exam, steered: Sequence[Entrant], absent: dict[str, str]) ->
     commands = _draw_commands(exam)
     obeyed, ignored, films = {}, {}, []
     for entrant in steered:
-        video = predict(entrant, exam, _commanded(entrant, exam, commands))
+        video = predict(entrant, exam, _commanded(entrant, exam, commands), HELD)
         obeyed[entrant.route] = _goes_there(exam, video, commands)
-        ignored[entrant.route] = ("no command", _goes_there(exam, predict(entrant, exam, None), commands))
+        ignored[entrant.route] = ("no command", _goes_there(exam, predict(entrant, exam, None, HELD), commands))
         films += _play_films(exam, entrant, commands)
     simulated = {"the simulator": _goes_there(exam, _simulated(exam, commands), commands)}
     rates = {route: wilson(int(np.nansum(won)), int((~np.isnan(won)).sum())) for route, won in obeyed.items()}

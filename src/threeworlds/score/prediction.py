@@ -48,13 +48,13 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     return Answers(measured=tuple(measured), films=tuple(_films(exam, guided)))
 
 
-def predict(entrant: Entrant, exam: Exam, action: Tensor | None) -> Tensor:
-    """The frames after the given ones, [n, t, c, h, w]."""
+def predict(entrant: Entrant, exam: Exam, action: Tensor | None, ahead: int | None = None) -> Tensor:
+    """The frames after the given ones, [n, t, c, h, w]; only the first ``ahead`` where no more are needed."""
+    ahead = ahead or exam.future.shape[1]
     parts = []
     for start in range(0, len(exam.given), CHUNK):
         chosen = slice(start, start + CHUNK)
-        told = action[chosen] if action is not None else None
-        ahead = exam.future.shape[1]
+        told = action[chosen, : GIVEN - 1 + ahead] if action is not None else None
         parts.append(entrant.model.predict(exam.given[chosen], ahead, action=told, seed=exam.seed + start).video)
     return torch.cat(parts).clamp(-1, 1)
 
@@ -146,7 +146,7 @@ def _position_metrics(
     truth = bodies(exam.world.locate, exam.future)
     last = bodies(exam.world.locate, exam.given)
     steps = np.arange(1, exam.future.shape[1] + 1)[:, None]
-    where = {name: bodies(exam.world.locate, video) for name, video in {**videos, **best}.items()}
+    where = {route: bodies(exam.world.locate, video) for route, video in videos.items()}
     naive = {
         "copy the last frame": {name: np.repeat(p[:, -1:], len(steps), 1) for name, p in last.items()},
         "constant velocity": {name: p[:, -1:] + steps * (p[:, -1:] - p[:, -2:-1]) for name, p in last.items()},

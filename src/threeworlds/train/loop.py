@@ -46,7 +46,7 @@ from threeworlds.train.optim import (
 )
 from threeworlds.types import Batch, Ledger, Stage
 
-LARGE = 4  # batches in the large batch that ``prepare`` and ``finish`` get
+LARGE = 32  # batches in the large batch that ``prepare`` and ``finish`` get
 # Parts of the budget after which free roll-outs choose among the averaged weights: never early, always at the end.
 ROLLOUTS = (0.5, 0.625, 0.75, 0.875, 1.0)
 _WHOLE = 1 - 1e-9  # 0.1 of 300 steps is 30, not 30.000000000000004

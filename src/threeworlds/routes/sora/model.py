@@ -85,7 +85,9 @@ class Sora(nn.Module):
                 estimate = plain + self.config.generator.guidance * (estimate - plain)
             return data_to_velocity(estimate, x, torch.tensor(t))
 
-        return euler(velocity, torch.randn(shape, generator=generator), time_grid(self.config.generator.steps))
+        scale = self.config.generator.noise if given else 1.0
+        noise = scale * torch.randn(shape, generator=generator)
+        return euler(velocity, noise, time_grid(self.config.generator.steps))
 
 
 def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | PixelPatches:

@@ -16,7 +16,7 @@ class AutoencoderConfig:
     latent: int = 4  # channels of a latent cell
     kl: float = 3e-3  # weight of the KL term: smooth latents are easier to predict than faithful ones
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
-    share: float = 0.2  # of the route's budget
+    share: float = 0.15  # of the route's budget
     frames: int = 4
     batch_size: int = 6
     learning_rate: float = 1.5e-3
@@ -37,7 +37,8 @@ class GeneratorConfig:
     time_std: float = 1.0
     batch_size: int = 16
     learning_rate: float = 1.5e-3
-    steps: int = 4  # solver steps in sampling
+    steps: int = 8  # solver steps in sampling
+    noise: float = 0.4  # scale of the first noise when frames are given: less commits to the likely future
     guidance: float = 2.0  # classifier-free guidance on words
 
 

@@ -1,0 +1,192 @@
+"""Fill the figures in README.md and docs/ from results/. A number in the text is never typed by hand.
+
+A block stands between ``<!-- figures: name argument -->`` and ``<!-- /figures -->``; ``name`` is a function here.
+
+    python docs/figures.py           rewrite the blocks
+    python docs/figures.py --check   exit 1 if a block is not what results/ says
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from threeworlds.report.words import in_order, metric_label, row_value, with_unit
+from threeworlds.score.result import read_result
+from threeworlds.types import Result, Row
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"(<!-- figures: ([^\n]*?) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
+SUMMARY = (  # question, metric
+    ("prediction", "psnr_h1"),
+    ("prediction", "psnr_h8"),
+    ("prediction", "position_error_h4"),
+    ("control", "action_following"),
+    ("control", "purity"),
+    ("text", "colour"),
+    ("text", "direction"),
+    ("understanding", "position_r"),
+    ("understanding", "velocity_r2"),
+    ("cost", "seconds_per_second"),
+    ("cost", "parameters"),
+    ("cost", "train_seconds"),
+)
+
+
+def summary(folder: str) -> str:
+    """One row a metric, one column a route; the floor in the last column."""
+    result = _result(folder)
+    routes = in_order(result.routes, ("sora", "genie", "jepa"))
+    lines = []
+    for question, metric in SUMMARY:
+        rows = {row.route: row for row in _rows(result, question, (metric,))}
+        if any(row.status == "ok" for row in rows.values()):
+            lines.append([metric_label(metric), *(_cell(rows.get(route)) for route in routes), _floors(rows)])
+    return _table(["", *routes, "floor"], lines) + _source(result, folder)
+
+
+def rows(folder: str, route: str, *questions: str) -> str:
+    """Every row of a route for these questions."""
+    result = _result(folder)
+    found = [row for question in questions for row in _rows(result, question) if row.route == route]
+    lines = [
+        [f"`{row.question}/{row.metric}`", _cell(row), _floor(row), _ceiling(row), str(row.n or "-")]
+        for row in found
+        if not row.metric.startswith("alone_")
+    ]
+    return _table(["metric", "value [95 %]", "floor", "ceiling", "n"], lines) + _source(result, folder)
+
+
+def verdicts(folder: str) -> str:
+    """The claims that this comparison can speak to."""
+    result = _result(folder)
+    lines = [[v.claim, v.text, f"**{v.verdict}**", "; ".join(v.evidence) or "-"] for v in result.verdicts]
+    return _table(["claim", "", "verdict", "evidence"], lines) + _source(result, folder)
+
+
+def ledger(folder: str, route: str) -> str:
+    """What each stage of a route cost."""
+    result = _result(folder)
+    lines = [
+        [stage, f"{e['clips']:,}", f"{e['flops']:.2g}", f"{e['seconds']:.0f}", f"{e['parameters']:,}"]
+        for stage, e in result.ledger[route].items()
+    ]
+    return _table(["stage", "windows seen", "FLOPs", "seconds", "parameters"], lines) + _source(result, folder)
+
+
+def worlds(file: str) -> str:
+    """Frames a second of each world on one core."""
+    content = _json(file)
+    speeds = [[name, f"{value:,}"] for name, value in content["frames_per_second"].items()]
+    return _table(["world, pixels, task", "frames/s"], speeds) + f"\n`results/{file}`\n"
+
+
+def floors(file: str) -> str:
+    """Velocity error of the measurement itself, in world units a second."""
+    lines = [[name, f"{e['paper']:.4f}", f"{e['code']:.4f}"] for name, e in _json(file)["motion_floor"].items()]
+    return _table(["task, range, pixels", "paper's formula", "released code's"], lines) + f"\n`results/{file}`\n"
+
+
+def storage(file: str) -> str:
+    """Clips a second of each store, and how many times faster memory-mapped clips are."""
+    lines = []
+    for size, states in _json(file)["sizes"].items():
+        for state, stores in states.items():
+            told = (f"{name} {e['clips_per_s']:,} ({e['ours_is_faster_by']:.1f}x)" for name, e in stores.items())
+            lines.append([f"{size} px, {state}", "; ".join(told)])
+    return _table(["", "clips/s (ours is faster by)"], lines) + f"\n`results/{file}`\n"
+
+
+def training(file: str) -> str:
+    """What each measure of speed gains, and FLOP/s against a matrix product."""
+    lines = []
+    for row in _json(file)["rows"]:
+        gain = f"{row['ratio']:.2f}x [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if "ratio" in row else "-"
+        speed = f"{row['gflops']:.0f} GFLOP/s, {row['of_sgemm']:.0%} of sgemm" if "gflops" in row else "-"
+        lines.append([row["network"], row["measure"].replace("_", " "), gain, speed, f"{row['page_faults']:,.0f}"])
+    head = ["network", "measure", "gain [least, most]", "speed", "page faults a step"]
+    return _table(head, lines) + f"\n`results/{file}`\n"
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+def _result(folder: str) -> Result:
+    return read_result(ROOT / "results" / folder / "result.json")
+
+
+def _rows(result: Result, question: str, metrics: Sequence[str] = ()) -> list[Row]:
+    return [row for row in result.rows if row.question == question and (not metrics or row.metric in metrics)]
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    return with_unit(row_value(row), row.unit) if row.status == "ok" else "n/a"
+
+
+def _floors(rows: dict[str, Row]) -> str:
+    """One floor for all, or each route's own."""
+    floors = {route: _floor(row) for route, row in rows.items() if row.floor is not None}
+    if len(set(floors.values())) == 1:
+        return next(iter(floors.values()))
+    return "; ".join(f"{route} {floor}" for route, floor in floors.items()) or "-"
+
+
+def _floor(row: Row) -> str:
+    return f"{row.floor:.3g} ({row.floor_name})" if row.floor is not None else "-"
+
+
+def _ceiling(row: Row) -> str:
+    return f"{row.ceiling:.3g} ({row.ceiling_name})" if row.ceiling is not None else "-"
+
+
+def _source(result: Result, folder: str) -> str:
+    return f"\n`results/{folder}/result.json`, from `{result.command}`\n"
+
+
+def _table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    body = [head, ["---"] * len(head), *map(list, lines)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in body)
+
+
+def _json(file: str) -> Any:
+    return json.loads((ROOT / "results" / file).read_text())
+
+
+BLOCKS: dict[str, Callable[..., str]] = {
+    function.__name__: function for function in (summary, rows, verdicts, ledger, worlds, floors, storage, training)
+}
+
+
+def filled(text: str) -> str:
+    """The text with every block as results/ say."""
+
+    def fill(match: re.Match[str]) -> str:
+        name, *arguments = match[2].split()
+        return f"{match[1]}{BLOCKS[name](*arguments)}{match[4]}"
+
+    return BLOCK.sub(fill, text)
+
+
+def main() -> int:
+    """Rewrite or check; the number of files that differ is printed."""
+    differing = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text()
+        new = filled(text)
+        if new != text:
+            differing.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(new)
+    sys.stdout.write(f"{len(differing)} of the pages differed from results/: {', '.join(differing) or 'none'}\n")
+    return 1 if differing and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
