@@ -9,6 +9,7 @@ from report_sample import missing, prediction_rows, row
 
 from threeworlds.report.plots import _references, curve_plot, question_plots, split_horizon
 from threeworlds.report.view import labels_of
+from threeworlds.types import Row
 
 
 def plots_of(*rows):

@@ -209,13 +209,13 @@ def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, labe
 
 
 def _references(axes: Axes, steps: Sequence[int], rows: Sequence[Row], name: str, line: Any) -> None:
-    """One line for each distinct floor or ceiling: routes that share it share the line, in grey; else in their colour."""
+    """One line for each distinct floor or ceiling: grey where routes share it, else in the colour of its route."""
     lines: dict[tuple[tuple[int, float], ...], set[str]] = {}
     named = {(row.route, getattr(row, f"{name}_name")) for row in rows}
     for route, kind in sorted(named):
         own = [row for row in rows if (row.route, getattr(row, f"{name}_name")) == (route, kind)]
-        points = {(steps.index(split_horizon(row.metric)[1] or 0), getattr(row, name)) for row in own}
-        lines.setdefault(tuple(sorted(point for point in points if point[1] is not None)), set()).add(route)
+        found = {(steps.index(split_horizon(row.metric)[1] or 0), getattr(row, name)) for row in own}
+        lines.setdefault(tuple(sorted(point for point in found if point[1] is not None)), set()).add(route)
     colour = _route_colours(row.route for row in rows)
     for points, routes in lines.items():
         if points:
