@@ -2,7 +2,7 @@
 
 A block stands between ``<!-- figures: name argument -->`` and ``<!-- /figures -->``; ``name`` is a function here.
 
-    python docs/figures.py           rewrite the blocks
+    python docs/figures.py           rewrite the blocks, and the picture of films
     python docs/figures.py --check   exit 1 if a block is not what results/ says
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from threeworlds.report.words import in_order, metric_label, row_value, with_unit
+from threeworlds.report.words import in_order, metric_label, number, row_value, with_unit
 from threeworlds.score.result import read_result
 from threeworlds.types import Result, Row
 
@@ -138,11 +138,11 @@ def _floors(rows: dict[str, Row]) -> str:
 
 
 def _floor(row: Row) -> str:
-    return f"{row.floor:.3g} ({row.floor_name})" if row.floor is not None else "-"
+    return f"{number(row.floor)} ({row.floor_name})" if row.floor is not None else "-"
 
 
 def _ceiling(row: Row) -> str:
-    return f"{row.ceiling:.3g} ({row.ceiling_name})" if row.ceiling is not None else "-"
+    return f"{number(row.ceiling)} ({row.ceiling_name})" if row.ceiling is not None else "-"
 
 
 def _source(result: Result, folder: str) -> str:
@@ -157,6 +157,29 @@ def _table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 def _json(file: str) -> Any:
     return json.loads((ROOT / "results" / file).read_text())
+
+
+def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> None:
+    """Held-out clips: the truth and each route's prediction under each other, named, as one picture."""
+    from PIL import Image, ImageDraw
+
+    result = _result(folder)
+    films = [film for film in result.films if film.kind == "prediction"]
+    items = list(dict.fromkeys(film.item for film in films))[:clips]
+    label, gap, left, top = 60, 10, 0, 0
+    strips = [[Image.open(ROOT / "results" / folder / f.path) for f in films if f.item == item] for item in items]
+    width, height = strips[0][0].size
+    size = (label + width * scale, sum((height * scale + 2) * len(group) + gap for group in strips))
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    for item, group in zip(items, strips, strict=True):
+        for film, strip in zip([f for f in films if f.item == item], group, strict=True):
+            pen.text((left + 4, top + height * scale // 2 - 6), film.route, fill="black")
+            sheet.paste(strip.resize((width * scale, height * scale), Image.Resampling.NEAREST), (label, top))
+            top += height * scale + 2
+        top += gap
+    target.parent.mkdir(exist_ok=True)
+    sheet.save(target, optimize=True)
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
@@ -177,6 +200,8 @@ def filled(text: str) -> str:
 def main() -> int:
     """Rewrite or check; the number of files that differ is printed."""
     differing = []
+    if "--check" not in sys.argv:
+        contact_sheet("compare-arena", ROOT / "docs" / "pictures" / "arena.png")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = path.read_text()
         new = filled(text)

@@ -12,7 +12,7 @@ NEEDS = {
     "C3": ("sora", "prediction", "alone_psnr_h1", ("genie", "jepa")),
     "C5": ("genie", "control", "action_following", ("no command",)),
     "C6": ("genie", "control", "nmi", ("shuffled labels", "one code for all")),
-    "C7": ("jepa", "understanding", "velocity_r2", ("sora", "genie")),
+    "C7": ("jepa", "understanding", "velocity_r2", ("sora", "genie", "untrained encoder")),
     "C8": ("jepa", "planning", "success_25_50", ("random policy", "stay policy")),
     "C10": ("jepa", "prediction", "mse_h8", ("copy the last frame",)),
 }

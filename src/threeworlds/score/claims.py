@@ -48,8 +48,9 @@ def commands_obeyed(result: Result) -> Finding:
 
 
 def state_holds_more(result: Result) -> Finding:
-    rivals = [_difference(result, "understanding", "velocity_r2", "jepa", other) for other in ("sora", "genie")]
-    return _all_better([rival for rival in rivals if rival], "jepa", expected=2)
+    others = ("sora", "genie", "untrained encoder")
+    rivals = [_difference(result, "understanding", "velocity_r2", "jepa", other) for other in others]
+    return _all_better([rival for rival in rivals if rival], "jepa", expected=3)
 
 
 def plans_in_latent_space(result: Result) -> Finding:
@@ -88,7 +89,8 @@ CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
     (
         "C7",
         "JEPA predicts in latent space; its state holds the physics",
-        "a linear probe reads velocity separably better from jepa's states than from sora's and genie's latents",
+        "a linear probe reads velocity separably better from jepa's states than from sora's and genie's latents, "
+        "and than from jepa's own encoder before training",
         state_holds_more,
     ),
     (
