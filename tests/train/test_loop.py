@@ -78,7 +78,7 @@ def test_ledger(run: TrainedRun, store: ClipStore) -> None:
     own, dynamics, head = run.ledger["autoencoder"], run.ledger["dynamics"], run.ledger["head"]
     assert (own.steps, dynamics.steps, head.steps) == (20, 30, 8)  # 0.4, 0.6 and a helper's 0.15 of 50 steps
     assert (own.clips, own.unique_clips) == (160, len(store.split("train")))
-    assert (own.supervision, dynamics.supervision) == (("video",), ())
+    assert (own.supervision, dynamics.supervision) == (("video",), ("video",))
     assert (run.total.steps, run.total.clips) == (50, 400)  # no helper
     assert run.total.parameters == sum(p.numel() for p in run.model.parameters())
     assert run.total.flops == own.flops + dynamics.flops

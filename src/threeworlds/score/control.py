@@ -22,7 +22,7 @@ LABELLED = 200  # steps with true actions that name the codes
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
 HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 NO_ACTIONS = "takes no actions, by design: words or first frames are its only control"
-NOT_LATENT = "learns no latent actions: it is given the true ones"
+NOT_LATENT = "learns no latent actions, by design"
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:

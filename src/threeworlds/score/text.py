@@ -27,7 +27,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     able = [entrant for entrant in entrants if isinstance(entrant.model, Generates)]
     absent = {e.route: NO_WORDS for e in entrants if e not in able}
     if exam.opening is None or exam.world is None or exam.world.parse_caption is None or exam.world.locate is None:
-        why = "no captions here" if exam.opening is None else "no exact parser for these captions"
+        why = "these clips have no captions" if exam.opening is None else "no exact parser for these captions"
         return Answers(measured=tuple(_measured(m, {}, {}, {}, {e.route: why for e in able} | absent) for m in JUDGES))
     assert exam.opening.caption is not None and exam.opening.video is not None
     captions, frames = exam.opening.caption, exam.opening.video.shape[1]

@@ -250,7 +250,8 @@ class _Loop:
     def _open_data(self) -> None:
         self.cached |= cache_frames(self.job, self.meter)
         self.windows = self._windows("train", self.stage.columns)
-        self.ledger = replace(self.ledger, supervision=tuple(c for c in self.stage.columns if c not in self.cached))
+        sources = ("video" if column in self.cached else column for column in self.stage.columns)  # caches are of video
+        self.ledger = replace(self.ledger, supervision=tuple(dict.fromkeys(sources)))
         self.validation: Batch | None = None
         if self.stage.rollout_error is not None:
             columns = tuple(dict.fromkeys((*self.stage.columns, "video")))
