@@ -1,6 +1,6 @@
 """Frames a second of each world on one core, drawing included, and how well pictures can be measured. Prints JSON.
 
-OMP_NUM_THREADS=1 python benchmarks/worlds.py > results/worlds.json
+OMP_NUM_THREADS=1 python benchmarks/worlds.py > results/benchmark-worlds.json
 """
 
 import argparse

@@ -80,6 +80,14 @@ class Oracle(Memory):
         return video
 
 
+class Fader(Oracle):
+    """Reconstructs each frame a little worse than the one before: frame t is off by 0.01 t, towards grey."""
+
+    def reconstruct(self, video: Tensor) -> Tensor:
+        off = 0.01 * torch.arange(video.shape[1])[:, None, None, None]
+        return video - off * torch.where(video > 0, 1, -1)
+
+
 # ---------------------------------------------------------------------------------------- control
 
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planted import CopyLast, Knower, Oracle, Player, seat
+from planted import CopyLast, Fader, Knower, Oracle, Player, seat
 
 from threeworlds.score import prediction
 from threeworlds.score.exam import GIVEN, Entrant, Exam, Measured, differences_of, rows_of
 from threeworlds.types import Batch, ClipSpec, Imagined
 
+LAST_POSITION = "position_error_h16"
 PERFECT = 10 * np.log10(12 * 255**2)  # the error of rounding to 8 bits, in dB
 
 
@@ -147,6 +148,21 @@ def test_an_oracle_is_separably_better_than_a_copier_in_either_direction(answers
 def test_constant_velocity_is_a_better_floor_than_a_copy_for_the_next_position(answers):
     floors = measure(answers, "position_error_h1").floors
     assert np.nanmean(floors["constant velocity"]) < np.nanmean(floors["copy the last frame"])
+
+
+def test_constant_velocity_is_exact_where_nothing_pushes(motion):
+    (measured,) = (
+        m for m in prediction.ask(motion, [seat("copier", CopyLast())]).measured if m.metric == LAST_POSITION
+    )
+    steady, still = (np.nanmedian(measured.floors[name]) for name in ("constant velocity", "copy the last frame"))
+    assert steady < 0.03 < 0.1 < still
+
+
+def test_a_ceiling_is_the_reconstruction_of_the_frame_that_is_asked_for(arena):
+    answers = prediction.ask(arena, [seat("fader", Fader(arena))])
+    for horizon in arena.horizons:
+        _, items = measure(answers, f"mse_h{horizon}").own_ceilings["fader"]
+        np.testing.assert_allclose(items, (0.01 * (GIVEN + horizon - 1)) ** 2 / 4, rtol=1e-3)
 
 
 def test_who_makes_no_pictures_is_told_so(rows):

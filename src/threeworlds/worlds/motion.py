@@ -193,7 +193,7 @@ def velocity_error(centres: Mapping[str, np.ndarray], states: np.ndarray, given:
 
     Floor, on true pictures, uniform / collision / parabola, in the training range: 0.0178 / 0.0235 / 0.0225 at 32
     pixels, 0.0055 / 0.0066 / 0.0060 at 64; outside it 0.0233 / 0.0310 / 0.0318 and 0.0064 / 0.0084 / 0.0075
-    (``python benchmarks/worlds.py``, kept in results/worlds.json).
+    (``python benchmarks/worlds.py``, kept in results/benchmark-worlds.json).
 
     Args:
         centres: what `locate` found in the film to judge, [t, 2] for each ball.
