@@ -1,6 +1,6 @@
 """Frames a second of each world on one core, drawing included, and how well pictures can be measured. Prints JSON.
 
-OMP_NUM_THREADS=1 python benchmarks/worlds.py > results/benchmark-worlds.json
+OMP_NUM_THREADS=1 python benchmarks/worlds.py --out results/benchmark-worlds.json
 """
 
 import argparse
@@ -8,6 +8,7 @@ import json
 import platform
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,10 @@ def floor(task: str, range: str, size: int, episodes: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure everything and print it."""
+    """Measure everything and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--out", type=Path, help="JSON file to write; without it, standard output")
     asked = parser.parse_args()
     found = {
         "command": " ".join(["python", "benchmarks/worlds.py", *sys.argv[1:]]),
@@ -63,7 +65,11 @@ def main() -> None:
         },
         "words": len(WORLDS["arena"].vocabulary),
     }
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    text = json.dumps(found, indent=2) + "\n"
+    if asked.out:
+        asked.out.write_text(text)
+    else:
+        sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from threeworlds.types import Result, Row
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- figures: ([^\n]*?) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
 SUMMARY = (  # question, metric
+    ("prediction", "mse_h1"),
     ("prediction", "psnr_h1"),
     ("prediction", "psnr_h8"),
     ("prediction", "position_error_h4"),
@@ -138,7 +139,9 @@ def _floors(rows: dict[str, Row]) -> str:
 
 
 def _floor(row: Row) -> str:
-    return f"{number(row.floor)} ({row.floor_name})" if row.floor is not None else "-"
+    if row.floor is None:
+        return "-"
+    return f"{number(round(row.floor, 9))} ({row.floor_name})"  # rounding error of a zero is a zero
 
 
 def _ceiling(row: Row) -> str:
