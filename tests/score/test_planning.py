@@ -95,6 +95,7 @@ def test_an_agent_sees_the_last_two_frames_and_the_goal(rooms):
     np.testing.assert_array_equal(first[:, 0], first[:, 1])  # nothing came before the start
     np.testing.assert_array_equal(first[:, 1], second[:, 0])
     assert not np.array_equal(second[:, 0], second[:, 1])
+    np.testing.assert_array_equal(second[:, 1], seen[2][0][:, 0])
     np.testing.assert_array_equal(seen[-1][1], rooms.world.render(goal, 64))
 
 
