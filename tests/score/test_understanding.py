@@ -134,30 +134,34 @@ def rows(arena, entrants, measured):
     return {(row.metric, row.route): row for m in measured.values() for row in rows_of(m, arena, entrants)}
 
 
-def test_a_state_that_is_the_truth_is_read_wholly(rows, measured, arena):
+@pytest.fixture(scope="module")
+def differences(arena, measured):
+    """metric -> (first, second) -> Difference."""
+    return {name: {(d.first, d.second): d for d in differences_of(m, arena)} for name, m in measured.items()}
+
+
+def test_a_state_that_is_the_truth_is_read_wholly(rows, differences):
     assert rows["position_r", "knower"].value > 0.99
     assert rows["velocity_r2", "knower"].value > 0.98
     assert rows["attributes", "knower"].value > 0.8  # one number for four colours: the middle ones are hard to tell
-    for metric, m in measured.items():
-        found = {(d.first, d.second): d.verdict for d in differences_of(m, arena)}
-        assert found["knower", "untrained encoder"] == "first better", metric
-        assert found["knower", "constant"] == "first better", metric
+    for metric, found in differences.items():
+        assert found["knower", "untrained encoder"].verdict == "first better", metric
+        assert found["knower", "constant"].verdict == "first better", metric
 
 
-def test_a_constant_state_tells_nothing(rows, measured, arena):
+def test_a_constant_state_tells_nothing(rows, differences):
     assert rows["position_r", "constant"].value == pytest.approx(0, abs=1e-6)
     assert rows["velocity_r2", "constant"].value <= 0
     assert rows["attributes", "constant"].value < 0.75  # the commonest colour, shape and size
-    found = {(d.first, d.second): d.verdict for d in differences_of(measured["position_r"], arena)}
-    assert found["constant", "untrained encoder"] == "not separable"
+    assert differences["position_r"]["constant", "untrained encoder"].verdict == "not separable"
 
 
-def test_noise_tells_no_more_than_its_untrained_twin(rows, measured, arena):
+def test_noise_tells_no_more_than_its_untrained_twin(rows, differences):
     assert abs(rows["position_r", "noise"].value) < 0.2
     assert rows["position_r", "noise"].floor == rows["position_r", "noise"].value
-    for metric in measured:
-        found = {(d.first, d.second): d for d in differences_of(measured[metric], arena)}["noise", "untrained encoder"]
-        assert (found.value, found.verdict) == (0, "not separable")
+    for found in differences.values():
+        twin = found["noise", "untrained encoder"]
+        assert (twin.value, twin.verdict) == (0, "not separable")
 
 
 def test_who_keeps_no_state_is_told_so(rows):
