@@ -170,6 +170,7 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
     films = [film for film in result.films if film.kind == "prediction"]
     items = list(dict.fromkeys(film.item for film in films))[:clips]
     label, gap, left, top = 60, 10, 0, 0
+    films.sort(key=lambda film: ("truth", "sora", "genie", "jepa").index(film.route))
     strips = [[Image.open(ROOT / "results" / folder / f.path) for f in films if f.item == item] for item in items]
     width, height = strips[0][0].size
     size = (label + width * scale, sum((height * scale + 2) * len(group) + gap for group in strips))
