@@ -1,6 +1,6 @@
 """What all routes owe: every recipe builds, debug trains end to end, saved and loaded models answer alike."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -139,3 +139,17 @@ def test_an_untrained_sora_continues_by_standing_still(arena_store):
     given = torch.rand(1, 3, 3, 32, 32) * 2 - 1
     still = model.reconstruct(given)[:, -1:].expand(-1, 4, -1, -1, -1)
     torch.testing.assert_close(model.predict(given, 4).video, still, atol=1e-3, rtol=1e-3)
+
+
+def test_sora_on_pixel_patches_loses_nothing_and_has_one_stage_to_train(arena_store):
+    """The control of "latent, not pixel": the same generator on 8 x 8 patches of pixels."""
+    route, config = get_route("sora"), get_route("sora").recipes["debug"]()
+    config = replace(config, autoencoder=replace(config.autoencoder, kind="pixels"))
+    model = route.build(config, arena_store.spec)
+    video = torch.rand(2, 8, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(model.reconstruct(video), video)
+    (stage,) = route.stages(model)
+    loss, _ = stage.module(Batch(caption=("a red disc rises", ""), cached=stage.cache(video)))
+    loss.backward()
+    assert loss.isfinite()
+    assert model.eval().predict(video[:, :4], 4).video.shape == (2, 4, 3, 32, 32)
