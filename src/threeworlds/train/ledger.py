@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from collections.abc import Callable, Iterable
@@ -59,6 +60,8 @@ def reset_peak_memory() -> None:
     """Start a new high-water mark of memory, where the system can (Linux, CUDA)."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # buffers kept from what was trained before are not this one's
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
