@@ -32,7 +32,8 @@ def start(store: ClipStore, out: Path, die_at_sync: int = 0) -> subprocess.Popen
 
 
 def lines(out: Path) -> int:
-    return sum(file.read_bytes().count(b"\n") for file in out.rglob("metrics.jsonl"))
+    # One level down only: checkpoint folders come and go while the run is watched.
+    return sum(file.read_bytes().count(b"\n") for file in out.glob("*/metrics.jsonl"))
 
 
 def cut(path: Path, stage: str) -> None:
