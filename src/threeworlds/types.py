@@ -218,6 +218,17 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PaperSize:
+    """A route at a published size: built without memory and priced (``train.price``), never run."""
+
+    build: Callable[[], nn.Module]
+    loss: Callable[[nn.Module], Tensor]  # a training step's loss on one clip; its tensors are without memory too
+    clips: float  # seen in the published training
+    parameters: float  # as published
+    source: str  # where the figures come from
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """A way to a world model, as the registry holds it."""
 
@@ -227,6 +238,7 @@ class Route:
     stages: Callable[[nn.Module], list[Stage]]  # in training order
     learns_from: str  # supervision, in words: "video, captions"
     story: Mapping[str, str] = field(default_factory=dict)  # the cells of the summary table that no run can measure
+    paper: Mapping[str, PaperSize] = field(default_factory=dict)  # published sizes by name
 
 
 # ---------------------------------------------------------------------------------------- results

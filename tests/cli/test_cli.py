@@ -61,7 +61,7 @@ def test_every_command_and_every_flag_has_help(words: tuple[str, ...], capsys: p
     assert shown.split("\n\n")[1].strip()  # the sentence under the usage line
     lines = [line.strip("│| ") for line in shown.splitlines()]
     flags = [i for i, line in enumerate(lines) if re.match("--[a-z]", line)]
-    assert flags or words in (("data",), ("report",), ("info",), ("data", "info"), ("data", "verify"))
+    assert flags or words in (("data",), ("report",), ("data", "info"), ("data", "verify"))
     for i in flags:  # help stands beside a flag or, when that is long, under it
         told = lines[i].partition("  ")[2].strip() or lines[i + 1]
         assert told, f"no help for {lines[i]}"
@@ -95,6 +95,7 @@ ERRORS = {
     "no model": (("imagine", "--checkpoint", "{tmp}/none"), "none"),
     "unknown recipe": (("train", "sora", "--recipe", "huge", "--out", "{tmp}/r"), "debug, small, base"),
     "bad budget": (("train", "sora", "--budget", "4 parsecs", "--out", "{tmp}/r"), "4 parsecs"),
+    "unknown route to price": (("info", "--price", "dreamer"), "sora, genie, jepa"),
     "bad assignment": (("train", "sora", "--set", "generator.width", "--print-config"), "KEY=VALUE"),
     "bad suffix": (("worlds", "--world", "arena", "--film", "{tmp}/film.xyz"), ".gif, .mp4, .png"),
     "nothing to score": (("score", "--out", "{tmp}/s"), "at least one"),
@@ -255,3 +256,10 @@ def test_info_names_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info") == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("threeworlds", "torch", "sgemm_gflops"))
+
+
+def test_info_prices_published_sizes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console.output, "width", 200)
+    assert run("info", "--price", "sora") == 0
+    shown = capsys.readouterr().out
+    assert all(f"sora {size}" in shown for size in ("dit-s", "dit-xl", "open-sora-2"))

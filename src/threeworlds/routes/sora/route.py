@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threeworlds.routes.sora.model import Sora, stages
+from threeworlds.routes.sora.paper import PAPER
 from threeworlds.routes.sora.recipes import RECIPES
 from threeworlds.types import Route
 
@@ -19,4 +20,5 @@ ROUTE = Route(
         "action_latent": "none: words are the only control",
         "predicts": "the whole clip at once, from noise",
     },
+    paper=PAPER,
 )
