@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from threeworlds.flow.path import data_to_velocity, logit_normal, sample_path, velocity_to_data
-from threeworlds.flow.solver import euler, heun, time_grid
+from threeworlds.flow.solver import euler, heun, multistep, time_grid
 
 NOISE, DATA = torch.randn(4, 3), torch.randn(4, 3)
 
@@ -30,7 +30,7 @@ def test_near_the_end_the_velocity_stays_finite():
     assert data_to_velocity(DATA, NOISE, torch.ones(4, 1)).isfinite().all()
 
 
-@pytest.mark.parametrize("solver", [euler, heun])
+@pytest.mark.parametrize("solver", [euler, heun, multistep])
 @pytest.mark.parametrize("steps", [1, 7])
 def test_one_point_of_data_is_reached_exactly_by_its_exact_velocity(solver, steps):
     def velocity(x, t):
@@ -39,7 +39,7 @@ def test_one_point_of_data_is_reached_exactly_by_its_exact_velocity(solver, step
     torch.testing.assert_close(solver(velocity, NOISE, time_grid(steps)), DATA, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("solver", "order"), [(euler, 1), (heun, 2)])
+@pytest.mark.parametrize(("solver", "order"), [(euler, 1), (heun, 2), (multistep, 2)])
 def test_error_falls_with_the_order_of_the_solver(solver, order):
     def error(steps):  # dx/dt = 3 t^2 x, x(t) = x0 exp(t^3); up to t = 0.5, where heun's last step is still Heun's
         times = [0.5 * t for t in time_grid(steps)]

@@ -8,7 +8,6 @@ import torch
 
 import threeworlds.routes
 from threeworlds.routes import ROUTES, get_route
-from threeworlds.routes.sora.generator import given_frames
 from threeworlds.train import Budget, load_model, train_route
 from threeworlds.types import Batch, Generates, Plans, Plays, Predicts, Prompt, Reconstructs, Represents
 
@@ -121,15 +120,6 @@ def test_sora_makes_clips_of_any_length_from_words_or_nothing(trained):
     torch.testing.assert_close(made[:, :2], model.reconstruct(given), atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="takes no actions"):
         model.predict(given, 2, action=torch.zeros(1, 3))
-
-
-def test_sora_sees_the_last_two_given_frames_and_how_far_they_lie():
-    x = torch.arange(1.0, 7).view(1, 6, 1, 1, 1).expand(3, -1, -1, -1, -1)
-    time = torch.tensor([[1, 1, 1, 0.2, 0.2, 0.2], [0.1] * 6, [1, 0.5, 0.5, 0.5, 0.5, 1]])
-    last, before, distance = given_frames(x, time)
-    assert last[..., 0, 0, 0].tolist() == [[1, 2, 3, 3, 3, 3], [0] * 6, [1, 1, 1, 1, 1, 6]]
-    assert before[..., 0, 0, 0].tolist() == [[1, 1, 2, 2, 2, 2], [0] * 6, [1, 1, 1, 1, 1, 6]]
-    assert distance.tolist() == [[0, 0, 0, 1, 2, 3], [-1] * 6, [0, 1, 2, 3, 4, 0]]
 
 
 def test_an_untrained_sora_continues_by_standing_still(arena_store):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -35,3 +35,31 @@ def heun(velocity: Velocity, x: Tensor, times: list[float]) -> Tensor:
             slope = (slope + velocity(guess, after)) / 2
         x = x + (after - t) * slope
     return x
+
+
+def multistep(velocity: Velocity, x: Tensor, times: list[float]) -> Tensor:
+    """Second order, one evaluation a step: Adams-Bashforth with steps of any length; the first step is Euler's."""
+    slope_before, before = None, 0.0
+    for t, after in pairwise(times):
+        slope = velocity(x, t)
+        straight = slope
+        if slope_before is not None:
+            ratio = (after - t) / (t - before)
+            straight = slope + ratio / 2 * (slope - slope_before)
+        x = x + (after - t) * straight
+        slope_before, before = slope, t
+    return x
+
+
+SOLVERS: Mapping[str, Callable[[Velocity, Tensor, list[float]], Tensor]] = {
+    "euler": euler,
+    "heun": heun,
+    "multistep": multistep,
+}
+
+
+def solver_named(name: str) -> Callable[[Velocity, Tensor, list[float]], Tensor]:
+    """The solver of that name."""
+    if name not in SOLVERS:
+        raise ValueError(f"no solver {name!r}; solvers: {', '.join(SOLVERS)}")
+    return SOLVERS[name]

@@ -1,9 +1,10 @@
 """The generator: a spacetime transformer that predicts clean latents, with its own noise level for every frame.
 
-One network for every task: frames that are given stand at time 1, frames to be made start at time 0 (Diffusion
-Forcing, arXiv 2407.01392). Predicting data, with the loss in velocity space, follows JiT (arXiv 2511.13720). A frame
-after given ones sees the last two of them beside its own noise, and is predicted as a change to the last: attention
-could find them, but at small budgets it takes most of the training to do so.
+One network for every task, with the noise of each frame as the mask of the task (Diffusion Forcing, arXiv 2407.01392):
+frames that are given stand at time 1, wherever they are, and frames to be made start below. Predicting data, with the
+loss in velocity space, follows JiT (arXiv 2511.13720). A frame sees the nearest given one and that one's neighbour
+beside its own noise, and is predicted as a change to the nearest: attention could find them, but at small budgets it
+takes most of the training to do so.
 
 Legend: b batch, t frames, n tokens a frame, c latent channels, y x latent grid, d width.
 """
@@ -47,15 +48,15 @@ class Generator(nn.Module):
 
     def forward(self, x_btcyx: Tensor, time_bt: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
         """Latents [b, t, c, y, x] at ``time_bt`` in [0, 1] -> the estimate of the clean latents, same shape."""
-        last, before, distance = given_frames(x_btcyx, time_bt)
+        nearest, beyond, distance = given_frames(x_btcyx, time_bt)
         features = torch.cat([time_features(time_bt), time_features(distance / 64)], dim=-1)
         condition = F.silu(self.time(features))
-        z = self.read_in(torch.cat([self._tokens(x) for x in (x_btcyx, last, before)], dim=-1))
+        z = self.read_in(torch.cat([self._tokens(x) for x in (x_btcyx, nearest, beyond)], dim=-1))
         rope = rope_table(grid_positions(z.shape[1], *self._cells(x_btcyx)).to(z.device), self._head_width)
         for block in self.blocks:
             z = block(z, condition, rope, words)
         shift, scale = self.modulation(condition).unsqueeze(2).chunk(2, dim=-1)
-        return last + self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
+        return nearest + self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
 
     def words(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> what ``forward`` takes as words. An empty caption is the null condition."""
@@ -78,16 +79,22 @@ class Generator(nn.Module):
 
 
 def given_frames(x_btcyx: Tensor, time_bt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each frame: the last given frame up to it, the given one before that, and how far back the last is [b, t].
+    """For each frame: the nearest given frame, its given neighbour on the far side, and how far back the nearest is.
 
-    Given means time 1. Where there is none, frames are zero and the distance is -1; one given frame stands for two.
+    Given means time 1. Of two equally near the earlier is taken; a distance [b, t] is negative where the nearest is
+    later. Where none is given, frames are zero and the distance is 0; one without a given neighbour stands for both.
     """
-    given = time_bt >= 1
-    steps = torch.arange(time_bt.shape[1], device=time_bt.device)
-    last = torch.where(given, steps, -1).cummax(dim=1).values
-    earlier = (last - 1).clamp_min(0)
-    before = torch.where(given.gather(1, earlier), earlier, last)
-    return _pick(x_btcyx, last), _pick(x_btcyx, before), torch.where(last >= 0, steps - last, -1)
+    given, frames = time_bt >= 1, time_bt.shape[1]
+    steps = torch.arange(frames, device=time_bt.device)
+    back = (steps[:, None] - steps).float()  # [t, t]: frame, candidate
+    cost = (back.abs() + 0.5 * (back < 0)).expand(len(given), -1, -1).masked_fill(~given[:, None], torch.inf)
+    found, nearest = cost.min(dim=2)
+    distance = steps - nearest
+    beyond = (nearest - torch.where(distance < 0, -1, 1)).clamp(0, frames - 1)
+    beyond = torch.where(given.gather(1, beyond), beyond, nearest)
+    there = found.isfinite()
+    first, second = (_pick(x_btcyx, torch.where(there, index, -1)) for index in (nearest, beyond))
+    return first, second, distance * there
 
 
 def _pick(x_btcyx: Tensor, index_bt: Tensor) -> Tensor:

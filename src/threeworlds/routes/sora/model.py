@@ -9,8 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from threeworlds.flow.path import data_to_velocity
-from threeworlds.flow.solver import euler, time_grid
+from threeworlds.flow.solver import Velocity, solver_named, time_grid
 from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective
@@ -66,28 +65,57 @@ class Sora(nn.Module):
         while latent.shape[1] < frames:
             context = latent[:, -(window // 2) :]
             new = min(window - context.shape[1], frames - latent.shape[1])
-            latent = torch.cat([latent, self._fill(context, new, captions, generator)], dim=1)
+            unknown = context.new_zeros(len(context), new, *context.shape[2:])
+            level = torch.cat([context.new_ones(context.shape[:2]), unknown.new_zeros(unknown.shape[:2])], dim=1)
+            made = self.sample(torch.cat([context, unknown], dim=1), level, captions, generator=generator)
+            latent = torch.cat([latent, made[:, context.shape[1] :]], dim=1)
         return latent[:, :frames]
 
-    def _fill(self, context: Tensor, new: int, captions: Sequence[str], generator: torch.Generator) -> Tensor:
-        """Solve the flow for ``new`` frames after a clean context."""
-        batch, given = context.shape[:2]
-        shape = (batch, new, self.autoencoder.channels, *self.autoencoder.grid)
-        words, null = self.generator.words(captions), self.generator.words(("",) * batch)
-        guided = any(captions)
+    @torch.no_grad()
+    def sample(
+        self,
+        latent: Tensor,
+        level: Tensor,
+        captions: Sequence[str],
+        *,
+        generator: torch.Generator,
+        solver: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> Tensor:
+        """Every task in one call: latents [b, t, c, y, x] and what is known of each frame -> finished latents.
 
-        def velocity(x: Tensor, t: float) -> Tensor:
-            time = torch.cat([torch.ones(batch, given), torch.full((batch, new), t)], dim=1)
-            clip = torch.cat([context, x], dim=1)
-            estimate = self.generator(clip, time, words)[:, given:]
-            if guided:
-                plain = self.generator(clip, time, null)[:, given:]
-                estimate = plain + self.config.generator.guidance * (estimate - plain)
-            return data_to_velocity(estimate, x, torch.tensor(t))
+        Args:
+            latent: normalised latents; what a frame holds does not matter where its level is 0.
+            level: [b, t] in [0, 1]. 1: the frame is given and stays. 0: it is made from noise. Between: it is noised
+                to that time of the path and made anew, which keeps what is coarse (SDEdit, arXiv 2108.01073).
+            captions: b texts; "" says nothing.
+            generator: of the noise.
+            solver, steps, guidance: None: as in the config. Guidance counts only for clips with words.
+        """
+        config = self.config.generator
+        if latent.shape[:2] != level.shape or len(captions) != len(latent):
+            raise ValueError(f"latents {latent.shape[:2]}, levels {level.shape}, {len(captions)} captions: they differ")
+        noise = torch.randn(latent.shape, generator=generator).to(latent)
+        scale = torch.where((level == 1).any(1), config.noise, 1.0)[:, None, None, None, None]
+        start = level[..., None, None, None]
+        x = torch.where(start == 1, latent, (1 - start) * scale * noise + start * latent)
+        field = self._velocity(level, captions, config.guidance if guidance is None else guidance)
+        return solver_named(solver or config.solver)(field, x, time_grid(steps or config.steps))
 
-        scale = self.config.generator.noise if given else 1.0
-        noise = scale * torch.randn(shape, generator=generator)
-        return euler(velocity, noise, time_grid(self.config.generator.steps))
+    def _velocity(self, level: Tensor, captions: Sequence[str], guidance: float) -> Velocity:
+        """dx / ds for frames whose time runs from their level to 1 while s runs from 0 to 1."""
+        words, null = self.generator.words(captions), self.generator.words(("",) * len(captions))
+        made = (level < 1)[..., None, None, None]
+
+        def velocity(x: Tensor, s: float) -> Tensor:
+            estimate = self.generator(x, level + (1 - level) * s, words)
+            if guidance != 1 and any(captions):
+                plain = self.generator(x, level + (1 - level) * s, null)
+                estimate = plain + guidance * (estimate - plain)
+            return made * (estimate - x) / (1 - s)
+
+        return velocity
 
 
 def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | PixelPatches:

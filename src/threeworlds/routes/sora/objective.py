@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from threeworlds.flow.path import data_to_velocity, logit_normal, sample_path
 from threeworlds.routes.sora.generator import Generator
+from threeworlds.routes.sora.recipes import GeneratorConfig
 from threeworlds.types import Batch
 
-SHARED, PREFIX = 0.35, 0.5  # parts of a batch; the rest has a level of its own for every frame
-LONGEST_PREFIX = 8
+TASKS = ("words", "prefix", "suffix", "both", "scattered", "levels")  # what is clean; "levels": one level per frame
 
 
 class FlowObjective(nn.Module):
@@ -23,7 +23,7 @@ class FlowObjective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         x_1 = batch.cached["latent"]
         config = self.generator.config
-        time = frame_times(x_1.shape[0], x_1.shape[1], config.time_mean, config.time_std).to(x_1.device)
+        time = frame_times(x_1.shape[0], x_1.shape[1], config).to(x_1.device)
         path = sample_path(torch.randn_like(x_1), x_1, time[..., None, None, None])
         estimate = self.generator(path.x_t, time, self.generator.words(self._captions(batch, len(x_1))))
         velocity = data_to_velocity(estimate, path.x_t, path.time)
@@ -39,12 +39,26 @@ class FlowObjective(nn.Module):
         return tuple("" if drop else text for drop, text in zip(dropped, batch.caption, strict=True))
 
 
-def frame_times(batch: int, frames: int, mean: float, std: float) -> Tensor:
-    """Noise levels [b, t]: one for the clip; or a clean prefix and one for the rest; or one for each frame."""
-    time = logit_normal((batch, frames), mean, std)
-    task = torch.rand(batch)
-    shared = time[:, :1].expand(-1, frames)
-    time = torch.where((task < SHARED + PREFIX)[:, None], shared, time)
-    prefix = torch.randint(1, min(LONGEST_PREFIX, frames - 1) + 1, (batch,))
-    given = (torch.arange(frames) < prefix[:, None]) & ((task >= SHARED) & (task < SHARED + PREFIX))[:, None]
-    return torch.where(given, torch.ones(()), time)
+def frame_times(batch: int, frames: int, config: GeneratorConfig) -> Tensor:
+    """Noise levels [b, t]: one for all frames of a clip that are not given, or one for each frame."""
+    levels = logit_normal((batch, frames), config.time_mean, config.time_std)
+    task = torch.multinomial(torch.tensor(config.tasks), batch, replacement=True)
+    levels = torch.where((task == TASKS.index("levels"))[:, None], levels, levels[:, :1])
+    return torch.where(clean_frames(task, frames), 1.0, levels)
+
+
+def clean_frames(task: Tensor, frames: int) -> Tensor:
+    """Which frames are given, bool [b, t], for tasks [b] (indices into TASKS): at most half from either end."""
+    steps = torch.arange(frames)
+    head, tail = torch.randint(1, frames // 2 + 1, (2, len(task), 1))
+    clean = {
+        "prefix": steps < head,
+        "suffix": steps >= frames - tail,
+        "both": (steps < head) | (steps >= frames - tail.clamp_max(frames - 1 - head)),
+        "scattered": torch.rand(len(task), frames) < torch.rand(len(task), 1),
+    }
+    clean["scattered"][:, 0] &= ~clean["scattered"].all(1)  # something is left to make
+    given = torch.zeros(len(task), frames, dtype=torch.bool)
+    for name, mask in clean.items():
+        given |= mask & (task == TASKS.index(name))[:, None]
+    return given

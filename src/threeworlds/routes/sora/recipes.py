@@ -33,10 +33,13 @@ class GeneratorConfig:
     frames: int = 8  # frames it sees at once
     text_width: int = 96
     caption_dropout: float = 0.1
+    # Parts of training: words alone; a prefix, a suffix, both, any frames given; a noise level of its own per frame.
+    tasks: tuple[float, float, float, float, float, float] = (0.35, 0.35, 0.05, 0.05, 0.05, 0.15)
     time_mean: float = -1.2  # logit-normal training times, biased to noise
     time_std: float = 1.0
     batch_size: int = 16
     learning_rate: float = 1.5e-3
+    solver: Literal["euler", "heun", "multistep"] = "euler"
     steps: int = 8  # solver steps in sampling
     noise: float = 0.4  # scale of the first noise when frames are given: less commits to the likely future
     guidance: float = 2.0  # classifier-free guidance on words

@@ -1,0 +1,129 @@
+"""Sora: given frames wherever they are, one call for every task, and the solvers behind it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from threeworlds.routes.sora.generator import given_frames
+from threeworlds.routes.sora.model import Sora
+from threeworlds.routes.sora.objective import TASKS, clean_frames, frame_times
+from threeworlds.routes.sora.recipes import debug
+from threeworlds.types import ClipSpec
+
+
+@pytest.fixture(scope="module")
+def model() -> Sora:
+    """Untrained, but not at the zeros it starts from."""
+    torch.manual_seed(0)
+    model = Sora(debug(), ClipSpec(height=16, width=16, fps=10, captioned=True)).eval()
+    for layer in (model.generator.read_out, model.generator.modulation):
+        torch.nn.init.normal_(layer.weight, std=0.3)
+    return model
+
+
+def latents(model, frames=6, batch=2):
+    return torch.randn(batch, frames, model.autoencoder.channels, *model.autoencoder.grid)
+
+
+def draws():
+    return torch.Generator().manual_seed(0)
+
+
+# ---------------------------------------------------------------------------------------- given frames
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest", "beyond", "distance"),
+    [
+        ("111...", [1, 2, 3, 3, 3, 3], [1, 1, 2, 2, 2, 2], [0, 0, 0, 1, 2, 3]),  # continue
+        ("......", [0] * 6, [0] * 6, [0] * 6),  # nothing is given
+        ("....11", [5, 5, 5, 5, 5, 6], [6, 6, 6, 6, 5, 5], [-4, -3, -2, -1, 0, 0]),  # what came before
+        ("11..11", [1, 2, 2, 5, 5, 6], [1, 1, 1, 6, 5, 5], [0, 0, 1, -1, 0, 0]),  # connect
+        ("1...1.", [1, 1, 1, 5, 5, 5], [1, 1, 1, 5, 5, 5], [0, 1, 2, -1, 0, 1]),  # equally near: the earlier
+    ],
+)
+def test_a_frame_sees_the_nearest_given_one_and_its_neighbour(given, nearest, beyond, distance):
+    x = torch.arange(1.0, 7).view(1, 6, 1, 1, 1)
+    time = torch.tensor([[1.0 if mark == "1" else 0.3 for mark in given]])
+    first, second, far = given_frames(x, time)
+    assert first.flatten().tolist() == nearest
+    assert second.flatten().tolist() == beyond
+    assert far.flatten().tolist() == distance
+
+
+# --------------------------------------------------------------------------------------- tasks in training
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_task_leaves_the_frames_clean_that_its_name_says(name):
+    clean = clean_frames(torch.full((500,), TASKS.index(name)), 8)
+    both_ends = clean[:, 0].any() and clean[:, -1].any()
+    assert not clean.all(1).any()
+    assert clean.any() == (name not in ("words", "levels"))
+    if name in ("prefix", "both"):
+        assert clean[:, 0].all()
+    if name in ("suffix", "both"):
+        assert clean[:, -1].all()
+    assert both_ends == (name in ("both", "scattered"))
+    changes = (clean[:, 1:] != clean[:, :-1]).sum(1)
+    assert name == "scattered" or changes.max() <= {"prefix": 1, "suffix": 1, "both": 2}.get(name, 0)
+
+
+def test_frames_to_be_made_share_a_level_unless_each_has_its_own():
+    for name in TASKS:
+        config = replace(debug().generator, tasks=tuple(float(name == task) for task in TASKS))
+        time = frame_times(200, 8, config)
+        levels = [row[row < 1].unique().numel() for row in time]
+        assert set(levels) == ({8} if name == "levels" else {1})
+
+
+# ------------------------------------------------------------------------------------------- sampling
+
+
+def test_given_frames_stay_to_the_bit_and_others_do_not_depend_on_what_they_held(model):
+    latent = latents(model)
+    level = torch.tensor([[1, 1, 0, 0, 0, 1.0], [0] * 6])
+    other = torch.where((level == 1)[..., None, None, None], latent, torch.randn_like(latent))
+    made, again = (model.sample(x, level, ("", "a red disc"), generator=draws()) for x in (latent, other))
+    assert torch.equal(made, again)
+    assert torch.equal(made[0, level[0] == 1], latent[0, level[0] == 1])
+
+
+def test_an_edit_stays_nearer_the_higher_its_level(model):
+    """With a network that answers the mean of what it sees, less noise means less change."""
+    latent = latents(model)
+    change = [
+        (model.sample(latent, torch.full((2, 6), level), ("", ""), generator=draws()) - latent).square().mean()
+        for level in (0.0, 0.9, 0.99)
+    ]
+    assert change[0] > change[1]
+    none = model.sample(latent, torch.ones(2, 6), ("", ""), generator=draws())
+    assert torch.equal(none, latent)
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun", "multistep"])
+def test_solvers_land_on_the_estimate_of_a_network_that_knows_the_answer(model, solver, monkeypatch):
+    answer = latents(model)
+    monkeypatch.setattr(model.generator, "forward", lambda x, time, words: answer)
+    level = torch.tensor([[0.0, 0, 0.3, 0.3, 0.6, 0.95], [0] * 6])
+    made = model.sample(latents(model), level, ("", ""), generator=draws(), solver=solver, steps=40)
+    torch.testing.assert_close(made, answer, atol=1e-4, rtol=1e-4)
+
+
+def test_words_count_only_where_there_are_any_and_guidance_amplifies_them(model):
+    level = torch.zeros(2, 6)
+
+    def sample(captions, guidance):
+        return model.sample(latents(model) * 0, level, captions, generator=draws(), guidance=guidance)
+
+    assert torch.equal(sample(("", ""), 3.0), sample(("", ""), 1.0))
+    plain, told, urged = sample(("", ""), 1.0), sample(("a red disc",) * 2, 1.0), sample(("a red disc",) * 2, 3.0)
+    assert (urged - plain).norm() > (told - plain).norm() > 0
+
+
+def test_shapes_that_do_not_agree_and_unknown_solvers_are_named(model):
+    with pytest.raises(ValueError, match="they differ"):
+        model.sample(latents(model), torch.zeros(2, 5), ("", ""), generator=draws())
+    with pytest.raises(ValueError, match="no solver 'rk4'; solvers: euler, heun, multistep"):
+        model.sample(latents(model), torch.zeros(2, 6), ("", ""), generator=draws(), solver="rk4")
