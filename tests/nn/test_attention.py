@@ -1,9 +1,10 @@
 """Attention and rotary positions: invariances, causality, and the cache."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from threeworlds.nn.attention import Attention, grid_positions, rope_table, rotate
+from threeworlds.nn.attention import Attention, attention, grid_positions, rope_table, rotate
 from threeworlds.nn.spacetime import JointBlock, SpaceTimeBlock
 
 B, T, N, D, H = 2, 5, 6, 32, 4
@@ -69,3 +70,15 @@ def test_joint_block_does_not_read_padding():
     torch.testing.assert_close(first, block(z, condition, rope, (other, mask)))
     other[:, 1] = 9
     assert not torch.allclose(first, block(z, condition, rope, (other, mask)))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_leading_axes_attend_each_by_itself(causal):
+    query, key, value = torch.randn(3, B, T, H, N, 8)
+    together = attention(query, key, value, mask=None, causal=causal)
+    for b in range(B):
+        for t in range(T):
+            score = query[b, t] @ key[b, t].transpose(-2, -1) / 8**0.5
+            if causal:
+                score = score.masked_fill(~torch.ones(N, N, dtype=torch.bool).tril(), -torch.inf)
+            torch.testing.assert_close(together[b, t], score.softmax(-1) @ value[b, t], atol=1e-5, rtol=1e-5)

@@ -42,6 +42,17 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
+def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, causal: bool) -> Tensor:
+    """Scaled dot-product attention over [..., h, n, e].
+
+    Leading axes are laid flat: torch has its fused kernel for one batch axis alone, and is a quarter slower without it.
+    """
+    if mask is not None or query.dim() == 4:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+    flat = (x.flatten(0, -4) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*flat, is_causal=causal).unflatten(0, query.shape[:-3])
+
+
 class Attention(nn.Module):
     """Multi-head attention with RMS-normalised queries and keys (QK-norm, arXiv 2302.05442)."""
 
@@ -72,7 +83,7 @@ class Attention(nn.Module):
         """x [b, n, d] looks at keys and values; ``mask`` True = may look."""
         query = self.query_norm(self._split(self.query(x)))
         query = rotate(query, rope) if rope else query
-        y = F.scaled_dot_product_attention(query, *key_value, attn_mask=mask, is_causal=causal)
+        y = attention(query, *key_value, mask=mask, causal=causal)
         return self.out(y.transpose(-3, -2).flatten(-2))
 
     def forward(
