@@ -49,8 +49,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None,
     """
     if mask is not None or query.dim() == 4:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-    flat = (x.flatten(0, -4) for x in (query, key, value))
-    return F.scaled_dot_product_attention(*flat, is_causal=causal).unflatten(0, query.shape[:-3])
+    q, k, v = (x.flatten(0, -4) for x in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=causal).unflatten(0, query.shape[:-3])
 
 
 class Attention(nn.Module):
