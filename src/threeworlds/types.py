@@ -156,6 +156,15 @@ class Plays(Protocol):
 
 
 @runtime_checkable
+class Dreams(Protocol):
+    """A world model that is a world: played one frame at a time."""
+
+    def as_world(self) -> Any:
+        """A Gymnasium environment over frames uint8 [h, w, 3]: ``reset(options={"image": ...})``, ``step(action)``."""
+        ...
+
+
+@runtime_checkable
 class Represents(Protocol):
     """Frames -> states."""
 

@@ -108,18 +108,8 @@ def test_the_dream_is_a_gymnasium_environment(genie, picture):
     frame, reward, terminated, truncated, _ = world.step(1)
     assert world.observation_space.contains(frame)
     assert (reward, terminated, truncated) == (0.0, False, False)
-    check_env(WithPicture(genie, picture), skip_render_check=True)
-
-
-class WithPicture(GenieWorld):
-    """A dream that begins with one picture unless told otherwise."""
-
-    def __init__(self, model, picture):
-        super().__init__(model)
-        self.picture = picture
-
-    def reset(self, *, seed=None, options=None):
-        return super().reset(seed=seed, options=options or {"image": self.picture})
+    assert np.array_equal(world.render(), frame)
+    check_env(GenieWorld(genie, first=picture), skip_render_check=True)
 
 
 def test_play_is_what_predict_makes(genie, picture):
@@ -134,12 +124,41 @@ def test_play_is_what_predict_makes(genie, picture):
     assert np.array_equal(np.stack(played), expected)
 
 
+def test_kept_frames_give_the_roll_out_that_recomputing_them_gives(genie):
+    """Each frame anew from all the tokens before it, without a cache, until the window is full."""
+    dynamics = genie.dynamics
+    video, codes = torch.rand(1, 2, 3, 32, 32) * 2 - 1, torch.tensor([[1, 3, 0]])
+    past, time = genie.remember(video, codes[:, :1])
+    tokens, led_here = genie.tokenizer.encode(video), torch.tensor([[dynamics.null, 1]])
+    for code in codes[0, 1:]:
+        kept, past = dynamics.next_frame(past, code[None], time, torch.Generator().manual_seed(0))
+        fresh = torch.cat([led_here, code[None, None]], dim=1)
+        made = refined(dynamics, tokens, fresh)
+        assert torch.equal(kept, made)
+        for held, anew in zip(past, dynamics.logits(torch.cat([tokens, made[:, None]], 1), fresh)[1], strict=True):
+            torch.testing.assert_close(held[0], anew[0], atol=1e-5, rtol=1e-4)
+        tokens, led_here, time = torch.cat([tokens, made[:, None]], dim=1), fresh, time + 1
+
+
+def refined(dynamics, tokens, codes):
+    """`Dynamics.next_frame` with every earlier frame computed again in every pass."""
+
+    class Whole:
+        config, grid, mask, null = dynamics.config, dynamics.grid, dynamics.mask, dynamics.null
+
+        def _guided(self, seen, code, past, time):
+            return dynamics.logits(torch.cat([tokens, seen], dim=1), codes)[0][:, -1:]
+
+        def logits(self, *_):
+            return None, None
+
+    return Dynamics.next_frame(Whole(), [], codes[:, -1], tokens.shape[1], torch.Generator().manual_seed(0))[0]
+
+
 def test_bad_pictures_codes_and_orders_are_refused_with_what_is_allowed(genie, picture):
     world = GenieWorld(genie)
     with pytest.raises(ValueError, match="reset"):
         world.step(0)
-    with pytest.raises(ValueError, match="needs a first picture"):
-        world.reset()
     with pytest.raises(ValueError, match="needed: uint8"):
         world.reset(options={"image": picture.astype(np.float32)})
     world.reset(options={"image": picture})

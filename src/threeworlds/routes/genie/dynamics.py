@@ -69,17 +69,22 @@ class Dynamics(nn.Module):
         return self.read_out(self.norm(z[:, :, 1:])), kept
 
     @torch.no_grad()
-    def next_frame(self, past: Cache, code: Tensor, time: int, generator: torch.Generator) -> tuple[Tensor, Cache]:
-        """Fill one frame by MaskGIT's confidence schedule. code [b] -> tokens [b, n] and the longer cache."""
-        count = self.grid[0] * self.grid[1]
+    def next_frame(
+        self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Fill one frame by MaskGIT's confidence schedule. code [b] -> tokens [b, n] and the longer cache.
+
+        ``refinements``: passes; None: the recipe's.
+        """
+        count, passes = self.grid[0] * self.grid[1], refinements or self.config.refinements
         tokens = torch.full((len(code), 1, count), self.mask)
-        for step in range(self.config.refinements):
+        for step in range(passes):
             logits = self._guided(tokens, code[:, None], past, time)
             sampled, confidence = draw(logits, self.config.temperature, generator)
             known = tokens != self.mask
             sampled = torch.where(known, tokens, sampled)
             confidence = torch.where(known, torch.inf, confidence)
-            keep = count - int(count * cos(pi / 2 * (step + 1) / self.config.refinements))
+            keep = count - int(count * cos(pi / 2 * (step + 1) / passes))
             lowest = confidence.topk(max(keep, 1), dim=-1).values[..., -1:]
             tokens = torch.where(confidence >= lowest, sampled, self.mask)
         return tokens[:, 0], self.logits(tokens, code[:, None], past, time)[1]

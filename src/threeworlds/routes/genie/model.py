@@ -6,7 +6,7 @@ Legend: b batch, k given frames, t frames, n tokens a frame.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from threeworlds.routes.genie.latent_action import LatentAction
 from threeworlds.routes.genie.recipes import GenieConfig
 from threeworlds.routes.genie.tokenizer import Tokenizer
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Stage, State
+
+if TYPE_CHECKING:
+    from threeworlds.routes.genie.world import GenieWorld
 
 
 class Genie(nn.Module):
@@ -73,6 +76,12 @@ class Genie(nn.Module):
         """Keep what the dynamics saw in training: its window less the frame to come."""
         keep = self.config.dynamics.frames - 1
         return [(key[..., -keep:, :], value[..., -keep:, :]) for key, value in past]
+
+    def as_world(self) -> GenieWorld:
+        """Its dream as a Gymnasium environment, one frame at a time."""
+        from threeworlds.routes.genie.world import GenieWorld  # here: the world imports this file
+
+        return GenieWorld(self)
 
     def _codes(self, context: Tensor, frames: int, action: Tensor | None) -> Tensor:
         given = context.shape[1] - 1

@@ -11,18 +11,35 @@ import torch
 from threeworlds.routes.genie.dynamics import Cache
 from threeworlds.routes.genie.model import Genie
 
+REFINEMENTS = 2  # passes a frame in play: as near to the truth as four, and nearly twice as fast (docs/log.md)
+
 
 class GenieWorld(gym.Env[np.ndarray, Any]):
     """The model's dream. ``step(code)`` takes a latent action, or ``n_codes`` for the null action: let it run.
 
-    ``reset(options={"video": uint8 [k, h, w, 3]})`` or ``{"image": uint8 [h, w, 3]}`` sets the first frames.
+    ``reset(options={"video": uint8 [k, h, w, 3]})`` or ``{"image": uint8 [h, w, 3]}`` sets the first frames; without
+    them the dream starts from ``first``. Reward is always 0 and a dream never ends by itself. Finished frames are kept
+    as the dynamics' keys and values; a step computes the new frame alone.
     """
 
-    def __init__(self, model: Genie) -> None:
-        spec = model.spec
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own convention)
+
+    def __init__(
+        self,
+        model: Genie,
+        *,
+        first: np.ndarray | None = None,
+        refinements: int = REFINEMENTS,
+        render_mode: str | None = None,
+    ) -> None:
+        """``first``: picture to start from, uint8 [h, w, 3]; without it a grey one."""
+        shape = (model.spec.height, model.spec.width, 3)
         self.model = model.eval()
-        self.observation_space = gym.spaces.Box(0, 255, (spec.height, spec.width, 3), np.uint8)
+        self.render_mode, self.refinements = render_mode, refinements
+        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
         self.action_space = gym.spaces.Discrete(model.n_codes + 1)
+        self._first = self._checked(np.full((1, *shape), 127, np.uint8) if first is None else first[None])
+        self._frame = self._first[-1]
         self._past: Cache = []
         self._time = 0
         self._generator = torch.Generator()
@@ -30,32 +47,43 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start from the given frames; the codes between them are inferred."""
         super().reset(seed=seed)
         video = self._prompt(options or {})
         self._generator.manual_seed(int(self.np_random.integers(2**31)))
         with torch.no_grad():
             frames = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
             self._past, self._time = self.model.remember(frames, self.model.infer_codes(frames))
-        return video[-1].copy(), {}
+        self._frame = video[-1].copy()
+        return self._frame.copy(), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """The next frame under a code."""
         if not self._past:
             raise ValueError("step before reset; call reset with a first picture")
         if not self.action_space.contains(action):
             raise ValueError(f"code {action}; allowed: 0 to {self.model.n_codes}")
         with torch.no_grad():
             code = torch.tensor([int(action)])
-            tokens, past = self.model.dynamics.next_frame(self._past, code, self._time, self._generator)
+            tokens, past = self.model.dynamics.next_frame(
+                self._past, code, self._time, self._generator, refinements=self.refinements
+            )
             frame = self.model.tokenizer.decode(tokens[:, None])[0, 0]
         self._past, self._time = self.model.forget(past), self._time + 1
-        picture = ((frame + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-        return picture, 0.0, False, False, {}
+        self._frame = ((frame + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
+        return self._frame.copy(), 0.0, False, False, {}
+
+    def render(self) -> np.ndarray:
+        """The current frame, uint8 [h, w, 3]."""
+        return self._frame.copy()
 
     def _prompt(self, options: dict[str, Any]) -> np.ndarray:
-        video = options["image"][None] if "image" in options else options.get("video")
+        if "image" in options:
+            return self._checked(options["image"][None])
+        return self._checked(options["video"]) if "video" in options else self._first
+
+    def _checked(self, video: np.ndarray) -> np.ndarray:
         shape = self.observation_space.shape
-        if video is None:
-            raise ValueError(f"a dream needs a first picture: reset(options={{'image': uint8 {shape}}}) or 'video'")
         if video.dtype != np.uint8 or video.shape[1:] != shape or len(video) == 0:
             raise ValueError(f"first frames {video.dtype} {video.shape}; needed: uint8 (k, *{shape})")
         return np.ascontiguousarray(video)
