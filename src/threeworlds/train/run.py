@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -68,45 +68,22 @@ def train_route(
         CheckpointError: a stage has checkpoints, none of them usable.
         TrainingError: the loss is no longer a number.
     """
-    facts = {
-        "route": route.name,
-        "recipe": recipe,
-        "config": asdict(config),
-        "data_hash": store.hash,
-        "split_hash": store.split_hash,
-        "budget": str(budget),
-        "helper_share": helper_share,
-        "seed": seed,
-    }
-    _claim_folder(out, facts, resume)
+    _claim_folder(out, _facts(route, recipe, config, store, budget, helper_share, seed), resume)
     torch.manual_seed(seed)
-    device = best_device()
     model = route.build(config, store.spec)
     stages = route.stages(model)
     budgets = stage_budgets(stages, budget, helper_share)
-    everything = nn.ModuleDict({"model": model, "stages": nn.ModuleList([stage.module for stage in stages])})
-    place_model(everything, device)
-    trained: dict[str, Trained] = {}
-    jobs: list[Job] = []
-    for number, stage in enumerate(stages):
-        job = Job(
-            stage=stage,
-            earlier=tuple(jobs),
-            everything=everything,
-            store=store,
-            budget=budgets[stage.name],
-            folder=out / f"{number:02d}-{stage.name}",
-            seed=seed,
-            device=device,
-            checkpoint_every=checkpoint_every,
-            keep=keep,
-            show=progress,
-            tensorboard=tensorboard,
-        )
-        trained[stage.name] = train_stage(job)
-        jobs.append(job)
-    for job in jobs:  # only a resumed run would need them
-        shutil.rmtree(job.folder / "cache", ignore_errors=True)
+    common = _Common(
+        everything=nn.ModuleDict({"model": model, "stages": nn.ModuleList([stage.module for stage in stages])}),
+        store=store,
+        seed=seed,
+        device=best_device(),
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        show=progress,
+        tensorboard=tensorboard,
+    )
+    trained = _train_stages(stages, budgets, out, common)
     run = _summary(model.eval(), stages, trained, out)
     card = Card(
         route=route.name,
@@ -121,6 +98,49 @@ def train_route(
     )
     save_model(out, model, card)
     return run
+
+
+class _Common(TypedDict):
+    """What every job of a run has alike."""
+
+    everything: nn.Module
+    store: ClipStore
+    seed: int
+    device: torch.device
+    checkpoint_every: Budget
+    keep: int
+    show: bool
+    tensorboard: bool
+
+
+def _train_stages(stages: list[Stage], budgets: Mapping[str, Budget], out: Path, common: _Common) -> dict[str, Trained]:
+    """Each stage in its own folder, in turn. What earlier stages cached is only of use to a resumed run, so it goes."""
+    place_model(common["everything"], common["device"])
+    trained: dict[str, Trained] = {}
+    jobs: list[Job] = []
+    for number, stage in enumerate(stages):
+        folder = out / f"{number:02d}-{stage.name}"
+        jobs.append(Job(stage=stage, earlier=tuple(jobs), budget=budgets[stage.name], folder=folder, **common))
+        trained[stage.name] = train_stage(jobs[-1])
+    for job in jobs:
+        shutil.rmtree(job.folder / "cache", ignore_errors=True)
+    return trained
+
+
+def _facts(
+    route: Route, recipe: str, config: Any, store: ClipStore, budget: Budget, helper_share: float, seed: int
+) -> dict[str, Any]:
+    """What makes a run the one it is: a resumed run must be started with the same."""
+    return {
+        "route": route.name,
+        "recipe": recipe,
+        "config": asdict(config),
+        "data_hash": store.hash,
+        "split_hash": store.split_hash,
+        "budget": str(budget),
+        "helper_share": helper_share,
+        "seed": seed,
+    }
 
 
 def stage_budgets(stages: list[Stage], budget: Budget, helper_share: float) -> dict[str, Budget]:
