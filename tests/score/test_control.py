@@ -264,3 +264,30 @@ def test_without_true_actions_codes_are_not_compared(arena):
     assert "no discrete actions" in rows["nmi"].reason
     assert "no avatar" in rows["action_following"].reason
     assert rows["right_code_wins"].value == 0.5  # latent actions need no true ones
+
+
+# ------------------------------------------------------------------------------- steps with an effect
+
+
+def test_purity_over_kept_steps_by_hand():
+    kept = np.array([[1, 1, 1, 0], [1, 1, 0, 1]], bool)  # leaves [[3, 0], [0, 2], [0, 1]] of 6 steps
+    assert control.purity(CODES, ACTIONS, kept) == 1
+
+
+def test_effective_steps_are_those_where_staying_would_have_ended_elsewhere(arena):
+    """The simulator says so: step on from each state under the action, and under none."""
+    simulator, speed = arena.world.simulator(), 5 / 64
+    effective = control.effective_steps(arena)
+    actions = arena.test.action.numpy()
+    assert effective.shape == actions.shape and not effective.all()
+    for item, t in np.ndindex(8, actions.shape[1]):
+        ends = []
+        for action in (actions[item, t], 0):
+            simulator.load(arena.test.state[item, t].numpy())
+            ends.append(simulator.step(int(action))[:2])
+        differs = np.linalg.norm(ends[0] - ends[1]) > control.PUSHED * speed
+        assert effective[item, t] == (differs or actions[item, t] == 0)
+
+
+def test_without_a_known_avatar_no_step_is_left_out(arena):
+    assert control.effective_steps(replace(arena, test=Batch(action=arena.test.action))) is None

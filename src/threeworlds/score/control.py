@@ -20,6 +20,7 @@ from threeworlds.types import Plays, Predicts
 
 LABELLED = 200  # steps with true actions that name the codes
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
+PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall
 HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 NO_ACTIONS = "takes no actions, by design: words or first frames are its only control"
 NOT_LATENT = "learns no latent actions, by design"
@@ -43,8 +44,10 @@ def _why_not(entrant: Entrant, exam: Exam) -> str:
 # ----------------------------------------------------------------------------- codes and true actions
 
 
-def purity(codes: np.ndarray, actions: np.ndarray) -> float:
-    """Part of the steps whose action is the commonest one of their code."""
+def purity(codes: np.ndarray, actions: np.ndarray, kept: np.ndarray | None = None) -> float:
+    """Part of the steps (of the ``kept`` ones) whose action is the commonest one of their code."""
+    if kept is not None:
+        codes, actions = codes[kept], actions[kept]
     return float(contingency(codes, actions).max(1).sum() / codes.size)
 
 
@@ -78,6 +81,7 @@ def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
 
 
 def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
+    """Agreement over all held-out steps and, where the avatar's place is known, over those that had an effect."""
     playable = [e for e in entrants if isinstance(e.model, Plays)]
     absent = {e.route: NOT_LATENT if e.route == "jepa" else NO_ACTIONS for e in entrants if e not in playable}
     known = exam.spec.action.kind == "discrete" and exam.test.action is not None
@@ -87,7 +91,15 @@ def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Meas
     actions = exam.test.action.numpy() if known and exam.test.action is not None else np.zeros((1, 1), int)
     codes = {e.route: e.model.infer_codes(exam.test.video).numpy() for e in playable} if known else {}
     shuffled = np.random.default_rng(exam.seed).permutation(actions.ravel()).reshape(actions.shape)
-    constant = np.zeros_like(actions)
+    candidates = {"one code for all": np.zeros_like(actions), "shuffled labels": shuffled} if codes else {}
+    effective = effective_steps(exam) if known else None
+    told = "part whose action is the commonest of their code"
+    metrics: list[tuple[str, str, str, Any, np.ndarray | None]] = [
+        ("purity", "of steps", told, purity, None),
+        ("nmi", "0 to 1", "normalised mutual information", normalised_mutual_information, None),
+    ]
+    if effective is not None:
+        metrics.append(("purity_effective", "of steps", f"{told}; pushes against a wall left out", purity, effective))
     return [
         Measured(
             question="control",
@@ -95,16 +107,34 @@ def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Meas
             unit=unit,
             direction="higher",
             protocol=f"latent action of each held-out step against the true action; {text}",
-            values={route: (found, actions) for route, found in codes.items()},
-            floors={"one code for all": (constant, actions), "shuffled labels": (shuffled, actions)} if codes else {},
+            values={route: _kept(found, actions, kept) for route, found in codes.items()},
+            floors={name: _kept(found, actions, kept) for name, found in candidates.items()},
             absent=absent,
             statistic=statistic,
         )
-        for metric, unit, text, statistic in (
-            ("purity", "of steps", "part whose action is the commonest of their code", purity),
-            ("nmi", "0 to 1", "normalised mutual information", normalised_mutual_information),
-        )
+        for metric, unit, text, statistic, kept in metrics
     ]
+
+
+def effective_steps(exam: Exam) -> np.ndarray | None:
+    """bool [n, t - 1]: the action was to stay, or it moved the avatar; None where the avatar's place is not known.
+
+    A push against a wall changes nothing, so no picture tells it from staying.
+    """
+    names, variables = exam.spec.action.names, exam.spec.state_names
+    if exam.test.state is None or exam.test.action is None or not {"avatar_x", "avatar_y"} <= set(variables):
+        return None
+    if "stay" not in names:
+        return None
+    place = exam.test.state[..., [variables.index("avatar_x"), variables.index("avatar_y")]].numpy()
+    moved = np.linalg.norm(np.diff(place, axis=1), axis=-1)
+    stays: np.ndarray = exam.test.action.numpy() == names.index("stay")
+    result: np.ndarray = stays | (moved > PUSHED * np.median(moved[~stays]))
+    return result
+
+
+def _kept(codes: np.ndarray, actions: np.ndarray, kept: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    return (codes, actions) if kept is None else (codes, actions, kept)
 
 
 # -------------------------------------------------------------------------------- right and wrong
