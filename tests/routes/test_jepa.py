@@ -1,12 +1,14 @@
 """The jepa route: time of actions, open-loop roll-outs, plans, and the anti-collapse term at work."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from threeworlds.routes.jepa.model import Jepa, stages
 from threeworlds.routes.jepa.objective import WorldModelObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor
-from threeworlds.routes.jepa.recipes import WorldModelConfig, debug, rooms
+from threeworlds.routes.jepa.recipes import PlannerConfig, WorldModelConfig, debug, rooms
 from threeworlds.types import ActionSpec, Batch, ClipSpec
 
 FIVE = ActionSpec(kind="discrete", size=5)
@@ -86,7 +88,8 @@ def test_without_its_guard_the_state_collapses_and_with_it_does_not():
 
 def test_the_planner_finds_the_way_in_a_known_latent_world():
     """With z' = z + a, planning to a goal state is solved by walking straight at it."""
-    model = Jepa(rooms(), ClipSpec(height=16, width=16, fps=10, action=ActionSpec(kind="continuous", size=2))).eval()
+    plain = replace(rooms(), critic=None, actor=None, planner=PlannerConfig())
+    model = Jepa(plain, ClipSpec(height=16, width=16, fps=10, action=ActionSpec(kind="continuous", size=2))).eval()
 
     class Plain(torch.nn.Module):
         def __init__(self):

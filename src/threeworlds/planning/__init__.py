@@ -1,1 +1,14 @@
 """Planners: functions that know a cost, never a model class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from threeworlds.planning.cem import cem
+from threeworlds.planning.gradient import gradient
+from threeworlds.planning.icem import icem
+from threeworlds.planning.mppi import mppi
+from threeworlds.planning.search import Search
+
+SEARCHES: Mapping[str, Search] = MappingProxyType({"cem": cem, "icem": icem, "mppi": mppi, "gradient": gradient})

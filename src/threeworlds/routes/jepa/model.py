@@ -1,4 +1,4 @@
-"""The jepa route, wired: encoder + predictor (+ a decoder trained afterwards, + a planner).
+"""The jepa route, wired: encoder + predictor, and on their frozen states critic, actor, planner and decoder.
 
 Legend: b batch, k given frames, t frames, d state, a action size.
 """
@@ -11,15 +11,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from threeworlds.planning.cem import cem
+from threeworlds.planning import SEARCHES
+from threeworlds.planning.search import cheapest
+from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
+from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
 from threeworlds.routes.jepa.objective import DecoderObjective, WorldModelObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
-from threeworlds.routes.jepa.recipes import JepaConfig
+from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, JepaConfig
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
 
 
 class Jepa(nn.Module):
-    """Represents and Plans; Predicts and Reconstructs through the helper decoder."""
+    """Represents, Plans and Acts; Predicts and Reconstructs through the helper decoder."""
 
     control: Literal["none", "action", "code"] = "action"
 
@@ -31,6 +34,8 @@ class Jepa(nn.Module):
         self.encoder = Encoder(config.world, spec.height, spec.width)
         self.predictor = Predictor(config.world, spec.action)
         self.decoder = StateDecoder(config.decoder, config.world.state, spec.height, spec.width)
+        self.critic = Critic(config.critic, config.world.state) if config.critic else None
+        self.actor = self._make_actor(config)
 
     @torch.no_grad()
     def represent(self, video: Tensor) -> State:
@@ -54,30 +59,89 @@ class Jepa(nn.Module):
         """What the helper decoder reads from the states of the true frames."""
         return self.decoder(self.encoder(video)).clamp(-1, 1)
 
+    @property
+    def can_act(self) -> bool:
+        """Whether there is an actor, that acts without search."""
+        return self.actor is not None
+
     @torch.no_grad()
-    def plan(self, context: Tensor, goal: Tensor, *, seed: int = 0) -> Plan:
-        """Actions that bring the state near the goal picture's: context [b, k, c, h, w], goal [b, c, h, w]."""
-        if self.spec.action.kind != "continuous":
-            raise ValueError(f"planning needs continuous actions; these are {self.spec.action.kind}")
-        planner, now = self.config.planner, self.encoder(context)[:, -1]
-        target = self.encoder(goal[:, None].expand(-1, self.config.world.stack, -1, -1, -1))[:, -1]
+    def plan(self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None) -> Plan:
+        """Search for actions that bring the state near the goal picture's (mode 2).
 
-        def cost(actions: Tensor) -> Tensor:
-            """[b, n, horizon, a] -> squared distance to the goal's state, summed over the roll-out [b, n]."""
-            start = now[:, None].expand(-1, actions.shape[1], -1)
-            ahead = self.predictor.roll_out(start, actions, actions.shape[2])
-            return (ahead - target[:, None, None]).square().sum((-1, -2))
+        Args:
+            context: [b, k, c, h, w], the last frames.
+            goal: [b, c, h, w].
+            start: [b, horizon, a], a first guess beside the actor's own, such as the rest of the last plan.
+        """
+        self._check_request(context, goal)
+        return self.search(self.encoder(context)[:, -1], self.goal_state(goal), seed=seed, start=start)
 
-        return cem(
+    @torch.no_grad()
+    def act(self, context: Tensor, goal: Tensor) -> Tensor:
+        """The actor's next action, [b, a], without search (mode 1): context [b, k, c, h, w], goal [b, c, h, w]."""
+        self._check_request(context, goal)
+        if self.actor is None:
+            raise ValueError("this model has no actor: train it with a recipe that has one, such as `rooms`")
+        action: Tensor = self.actor(self.encoder(context)[:, -1], self.goal_state(goal))
+        return action
+
+    @torch.no_grad()
+    def goal_state(self, goal: Tensor) -> Tensor:
+        """[b, c, h, w] -> [b, d]: the state of standing still there."""
+        still = goal[:, None].expand(-1, self.config.world.stack, -1, -1, -1)
+        return self.encoder(still)[:, -1]
+
+    @torch.no_grad()
+    def search(self, now: Tensor, goal: Tensor, *, seed: int, start: Tensor | None = None) -> Plan:
+        """``plan`` between states [b, d] and [b, d]."""
+        planner, actions = self.config.planner, self.spec.action.size
+        guesses = [] if start is None else [start]
+        if self.actor is not None:
+            guesses.append(imagined_actions(self.actor, self.predictor, now, goal, planner.horizon))
+
+        def cost(tried: Tensor) -> Tensor:
+            """[b, n, horizon, a] -> cost of every state on the way, summed [b, n]."""
+            first = now[:, None].expand(-1, tried.shape[1], -1)
+            ahead = self.predictor.roll_out(first, tried, tried.shape[2])
+            return self.cost(ahead, goal[:, None, None].expand_as(ahead)).sum(-1)
+
+        guess = now.new_zeros(len(now), planner.horizon, actions)
+        if guesses:
+            guess = cheapest(cost, torch.stack(guesses, dim=1)).action if len(guesses) > 1 else guesses[0]
+        return SEARCHES[planner.search](
             cost,
-            len(context),
-            planner.horizon,
-            self.spec.action.size,
+            guess,
             generator=torch.Generator().manual_seed(seed),
             candidates=planner.candidates,
             elites=planner.elites,
             rounds=planner.rounds,
+            std=planner.std,
         )
+
+    def cost(self, z: Tensor, goal: Tensor) -> Tensor:
+        """What it costs to be in ``z`` [..., d] when ``goal`` [..., d] is wanted: the critic's word, if it has one."""
+        cost: Tensor = intrinsic_cost(z, goal) if self.critic is None else self.critic(z, goal)
+        return cost
+
+    def _make_actor(self, config: JepaConfig) -> Actor | None:
+        if config.actor is None:
+            return None
+        if config.critic is None or self.spec.action.kind != "continuous":
+            raise ValueError(
+                f"an actor learns from a critic, and for continuous actions; here critic={config.critic} "
+                f"and {self.spec.action.kind} actions: set actor and critic to None"
+            )
+        return Actor(config.actor, config.world.state, self.spec.action.size)
+
+    def _check_request(self, context: Tensor, goal: Tensor) -> None:
+        if self.spec.action.kind != "continuous":
+            raise ValueError(f"planning needs continuous actions; these are {self.spec.action.kind}")
+        frame = (3, self.spec.height, self.spec.width)
+        if context.dim() != 5 or tuple(context.shape[2:]) != frame or goal.shape != (len(context), *frame):
+            raise ValueError(
+                f"context {tuple(context.shape)} and goal {tuple(goal.shape)}: needs [b, k, 3, h, w] and "
+                f"[b, 3, h, w] with frames of {frame[1]} x {frame[2]} pixels"
+            )
 
     def _future(self, given: int, frames: int, action: Tensor | None) -> Tensor | None:
         if action is None:
@@ -92,33 +156,69 @@ class Jepa(nn.Module):
 
 
 def stages(model: nn.Module) -> list[Stage]:
-    """The world model; then, on its frozen states and under a budget of its own, the decoder."""
+    """The world model; on its frozen states critic and actor; then, under a budget of its own, the decoder."""
     assert isinstance(model, Jepa)
-    world, decoder, spec = model.config.world, model.config.decoder, model.spec
-    columns = ("video",) if spec.action.kind == "none" else ("video", "action")
-    return [
-        Stage(
-            name="world",
-            module=WorldModelObjective(world, model.encoder, model.predictor, spec.action),
-            share=1.0,
-            frames=world.frames + world.stack - 1,
-            batch_size=world.batch_size,
-            columns=columns,
-            rollout_error=lambda batch: rollout_error(model, batch),
-            optim=Optim(learning_rate=world.learning_rate),
-        ),
-        Stage(
-            name="decoder",
-            module=DecoderObjective(decoder, model.decoder),
-            share=1.0,
-            frames=decoder.frames,
-            batch_size=decoder.batch_size,
-            columns=("video", "z"),
-            cache=lambda video: {"z": model.represent(video).z},
-            optim=Optim(learning_rate=decoder.learning_rate),
-            helper=True,
-        ),
-    ]
+    agent = agent_stages(model)
+    return [world_stage(model, 1 - sum(stage.share for stage in agent)), *agent, decoder_stage(model)]
+
+
+def world_stage(model: Jepa, share: float) -> Stage:
+    """Encoder and predictor, together."""
+    world, spec = model.config.world, model.spec
+    return Stage(
+        name="world",
+        module=WorldModelObjective(world, model.encoder, model.predictor, spec.action),
+        share=share,
+        frames=world.frames + world.stack - 1,
+        batch_size=world.batch_size,
+        columns=("video",) if spec.action.kind == "none" else ("video", "action"),
+        rollout_error=lambda batch: rollout_error(model, batch),
+        optim=Optim(learning_rate=world.learning_rate),
+    )
+
+
+def agent_stages(model: Jepa) -> list[Stage]:
+    """Critic, then actor: as many of them as the recipe has."""
+    critic, actor, found = model.config.critic, model.config.actor, []
+    if critic is not None and model.critic is not None:
+        found.append(_agent_stage("critic", critic, CriticObjective(critic, model.critic), model))
+        if actor is not None and model.actor is not None:
+            found.append(
+                _agent_stage("actor", actor, ActorObjective(actor, model.actor, model.predictor, model.critic))
+            )
+    return found
+
+
+def _agent_stage(
+    name: str, config: CriticConfig | ActorConfig, objective: nn.Module, cached_by: Jepa | None = None
+) -> Stage:
+    """A stage on frozen states; the first of them makes the states."""
+    return Stage(
+        name=name,
+        module=objective,
+        share=config.share,
+        frames=config.frames,
+        batch_size=config.batch_size,
+        columns=("z",),
+        cache=(lambda video: {"z": cached_by.represent(video).z}) if cached_by else None,
+        optim=Optim(learning_rate=config.learning_rate),
+    )
+
+
+def decoder_stage(model: Jepa) -> Stage:
+    """A window on frozen states."""
+    config = model.config.decoder
+    return Stage(
+        name="decoder",
+        module=DecoderObjective(config, model.decoder),
+        share=1.0,
+        frames=config.frames,
+        batch_size=config.batch_size,
+        columns=("video", "z"),
+        cache=None if model.critic is not None else lambda video: {"z": model.represent(video).z},  # the critic's
+        optim=Optim(learning_rate=config.learning_rate),
+        helper=True,
+    )
 
 
 def rollout_error(model: Jepa, batch: Batch) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,19 +38,54 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannerConfig:
-    """Cross-entropy search over action sequences; cost = distance to the goal's state, summed over the roll-out."""
+class CriticConfig:
+    """How many steps from here to there: trained on pairs of frozen states of one episode."""
 
+    hidden: int = 256
+    layers: int = 2
+    expectile: float = 0.15  # below 0.5: nearer to the fewest steps seen than to the mean
+    frames: int = 100  # of a window: the farthest goals known; shorter episodes are left out
+    batch_size: int = 32  # windows
+    pairs: int = 32  # of a window
+    share: float = 0.1  # of the route's budget
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorConfig:
+    """State and goal -> action: trained in the frozen world model to descend the frozen critic."""
+
+    hidden: int = 256
+    layers: int = 2
+    horizon: int = 4  # imagined steps
+    frames: int = 100
+    batch_size: int = 32
+    pairs: int = 8
+    share: float = 0.1
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerConfig:
+    """Search over action sequences; cost = the critic's (without one, the squared distance), summed over the roll-out.
+
+    Together with ``critic`` and ``actor`` of the recipe this is the configurator: it says what the agent is made of.
+    """
+
+    search: Literal["cem", "icem", "mppi", "gradient"] = "cem"
     horizon: int = 8
     candidates: int = 128
     elites: int = 16
     rounds: int = 4
+    std: float = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
 class JepaConfig:
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    critic: CriticConfig | None = None
+    actor: ActorConfig | None = None  # learns from the critic, so it needs one
     planner: PlannerConfig = field(default_factory=PlannerConfig)
 
 
@@ -76,8 +112,13 @@ def base() -> JepaConfig:
 
 
 def rooms() -> JepaConfig:
-    """Minutes on two cores, for worlds where a picture is the whole state (no speed), such as ``rooms``."""
-    return JepaConfig(world=WorldModelConfig(stack=1, frames=6, unroll=5, sigreg=0.05, inverse=1.0, batch_size=128))
+    """Minutes on two cores, for worlds where a picture is the whole state (no speed), such as ``rooms``; it plans."""
+    return JepaConfig(
+        world=WorldModelConfig(stack=1, frames=6, unroll=5, sigreg=0.05, inverse=1.0, batch_size=128),
+        critic=CriticConfig(),
+        actor=ActorConfig(),
+        planner=PlannerConfig(candidates=32, elites=6, rounds=2, std=0.3),
+    )
 
 
 RECIPES: Mapping[str, Callable[[], JepaConfig]] = {"debug": debug, "small": small, "base": base, "rooms": rooms}
