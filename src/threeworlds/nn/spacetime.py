@@ -26,15 +26,32 @@ class JointBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(
-        self, z_btnd: Tensor, condition_btd: Tensor, rope: Rope, words: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
-        """``words``: (embeddings [b, s, d], mask [b, s] True = a word)."""
+        self,
+        z_btnd: Tensor,
+        condition_btd: Tensor,
+        rope: Rope,
+        words: tuple[Tensor, Tensor] | None = None,
+        *,
+        mask: Tensor | None = None,
+        past: KeyValue | None = None,
+    ) -> tuple[Tensor, KeyValue]:
+        """Returns the new tokens and the keys and values [b, h, n, e] of all tokens so far, to keep as ``past``.
+
+        Args:
+            words: embeddings [b, s, d] and mask [b, s], True = a word.
+            mask: bool [b, 1, t n, past + t n], True = may look.
+            past: kept from the frames before these.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition_btd).unsqueeze(2).chunk(6, dim=-1)
         tokens = modulate(self.norms[0](z_btnd), shift1, scale1).flatten(1, 2)
-        z_btnd = z_btnd + gate1 * self.attention(tokens, rope=rope).view_as(z_btnd)
+        key, value = self.attention.project(tokens, rope)
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)
+        read = self.attention.attend(tokens, (key, value), rope=rope, mask=mask)
+        z_btnd = z_btnd + gate1 * read.view_as(z_btnd)
         if words is not None and self.text is not None and self.text_norm is not None:
             z_btnd = z_btnd + self._read(self.text, self.text_norm(z_btnd), words)
-        return z_btnd + gate2 * self.mlp(modulate(self.norms[1](z_btnd), shift2, scale2))
+        return z_btnd + gate2 * self.mlp(modulate(self.norms[1](z_btnd), shift2, scale2)), (key, value)
 
     @staticmethod
     def _read(text: Attention, z_btnd: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:

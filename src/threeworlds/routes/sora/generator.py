@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from threeworlds.nn.attention import grid_positions, modulate, rope_table
+from threeworlds.nn.attention import KeyValue, grid_positions, modulate, rope_table
 from threeworlds.nn.spacetime import JointBlock
 from threeworlds.nn.text import TextEncoder
 from threeworlds.routes.sora.recipes import GeneratorConfig
@@ -48,15 +48,42 @@ class Generator(nn.Module):
 
     def forward(self, x_btcyx: Tensor, time_bt: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
         """Latents [b, t, c, y, x] at ``time_bt`` in [0, 1] -> the estimate of the clean latents, same shape."""
-        nearest, beyond, distance = given_frames(x_btcyx, time_bt)
+        mask = causal_mask(time_bt) if self.config.causal else None
+        return self.run(x_btcyx, time_bt, given_frames(x_btcyx, time_bt), words, mask=mask)[0]
+
+    def run(
+        self,
+        x_btcyx: Tensor,
+        time_bt: Tensor,
+        given: tuple[Tensor, Tensor, Tensor],
+        words: tuple[Tensor, Tensor],
+        *,
+        start: int = 0,
+        mask: Tensor | None = None,
+        past: Sequence[KeyValue] | None = None,
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """The network itself. Returns the estimate, and keys and values for each block to keep as ``past``.
+
+        Args:
+            given: as :func:`given_frames` finds them.
+            start: number of the first of these frames; rotary positions count from it.
+            mask: bool [b, t, past + t], True = the frame may look at that one.
+            past: kept from the frames before these.
+        """
+        nearest, beyond, distance = given
         features = torch.cat([time_features(time_bt), time_features(distance / 64)], dim=-1)
         condition = F.silu(self.time(features))
         z = self.read_in(torch.cat([self._tokens(x) for x in (x_btcyx, nearest, beyond)], dim=-1))
-        rope = rope_table(grid_positions(z.shape[1], *self._cells(x_btcyx)).to(z.device), self._head_width)
-        for block in self.blocks:
-            z = block(z, condition, rope, words)
+        place = grid_positions(z.shape[1], *self._cells(x_btcyx)) + torch.tensor([float(start), 0.0, 0.0])
+        rope = rope_table(place.to(z.device), self._head_width)
+        if mask is not None:
+            mask = mask.repeat_interleave(z.shape[2], 1).repeat_interleave(z.shape[2], 2)[:, None]
+        kept = []
+        for number, block in enumerate(self.blocks):
+            z, key_value = block(z, condition, rope, words, mask=mask, past=past[number] if past else None)
+            kept.append(key_value)
         shift, scale = self.modulation(condition).unsqueeze(2).chunk(2, dim=-1)
-        return nearest + self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
+        return nearest + self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx), kept
 
     def words(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> what ``forward`` takes as words. An empty caption is the null condition."""
@@ -95,6 +122,16 @@ def given_frames(x_btcyx: Tensor, time_bt: Tensor) -> tuple[Tensor, Tensor, Tens
     there = found.isfinite()
     first, second = (_pick(x_btcyx, torch.where(there, index, -1)) for index in (nearest, beyond))
     return first, second, distance * there
+
+
+def causal_mask(time_bt: Tensor) -> Tensor:
+    """Which frame may look at which, bool [b, t, t]: given ones at given ones up to themselves, the others at all.
+
+    So what a given frame says does not depend on what follows it, and can be kept: see ``stream.py``.
+    """
+    given = time_bt >= 1
+    earlier = torch.ones(time_bt.shape[1], time_bt.shape[1], dtype=torch.bool, device=time_bt.device).tril()
+    return ~given[:, :, None] | (given[:, None, :] & earlier)
 
 
 def _pick(x_btcyx: Tensor, index_bt: Tensor) -> Tensor:

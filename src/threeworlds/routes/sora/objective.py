@@ -25,7 +25,9 @@ class FlowObjective(nn.Module):
         config = self.generator.config
         time = frame_times(x_1.shape[0], x_1.shape[1], config).to(x_1.device)
         path = sample_path(torch.randn_like(x_1), x_1, time[..., None, None, None])
-        estimate = self.generator(path.x_t, time, self.generator.words(self._captions(batch, len(x_1))))
+        given = (time == 1)[..., None, None, None]
+        x_t = path.x_t + config.given_noise * given * torch.randn_like(x_1) if config.given_noise else path.x_t
+        estimate = self.generator(x_t, time, self.generator.words(self._captions(batch, len(x_1))))
         velocity = data_to_velocity(estimate, path.x_t, path.time)
         target = data_to_velocity(x_1, path.x_t, path.time)  # the path's velocity, but for the last 5 % of time
         error, noised = (velocity - target).square().mean((2, 3, 4)), (time < 1).float()

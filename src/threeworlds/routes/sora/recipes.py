@@ -35,6 +35,8 @@ class GeneratorConfig:
     caption_dropout: float = 0.1
     # Parts of training: words alone; a prefix, a suffix, both, any frames given; a noise level of its own per frame.
     tasks: tuple[float, float, float, float, float, float] = (0.35, 0.35, 0.05, 0.05, 0.05, 0.15)
+    causal: bool = False  # given frames look only at given ones before them, so that a stream can keep what they say
+    given_noise: float = 0.0  # on given frames in training: the model's own frames are not perfect, and it streams them
     time_mean: float = -1.2  # logit-normal training times, biased to noise
     time_std: float = 1.0
     batch_size: int = 16
