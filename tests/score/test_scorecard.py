@@ -211,6 +211,17 @@ def test_a_question_that_breaks_costs_no_other(arena, tmp_path, monkeypatch):
     assert films
 
 
+@pytest.mark.parametrize("error", [KeyError("z"), AssertionError(), TypeError("no such argument"), MemoryError()])
+def test_any_error_is_survived_also_in_the_statistics(error, arena, tmp_path, monkeypatch):
+    def broken(measured, exam, entrants):
+        raise error
+
+    monkeypatch.setattr(scorecard, "rows_of", broken)
+    rows, differences, films = scorecard.ask_all(arena, [seat("sora", CopyLast())], ("prediction",), tmp_path)
+    assert [(row.status, row.reason.split(":")[0]) for row in rows] == [("failed", type(error).__name__)]
+    assert differences == films == ()  # a question that failed has told nothing
+
+
 def test_costs_come_from_the_ledger(scored):
     result, _ = scored
     for route in ("sora", "jepa"):

@@ -57,15 +57,15 @@ def ask_all(
         logger.info("asking: %s", question)
         try:
             answers: Answers = import_module(f"threeworlds.score.{question}").ask(exam, entrants)
-        except (ArithmeticError, RuntimeError, ValueError) as error:
+            own_rows = [*answers.rows, *(row for m in answers.measured for row in rows_of(m, exam, entrants))]
+            own_differences = [d for m in answers.measured for d in differences_of(m, exam)]
+        except Exception as error:  # a route may come from outside, and break in any way
             logger.exception("the question %s failed", question)
             rows += [_failed(question, entrant, exam, error) for entrant in entrants]
             continue
-        rows += answers.rows
+        rows += own_rows
+        differences += own_differences
         films += answers.films
-        for measured in answers.measured:
-            rows += rows_of(measured, exam, entrants)
-            differences += differences_of(measured, exam)
     return tuple(rows), tuple(differences), write_films(films, out)
 
 
