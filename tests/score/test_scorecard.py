@@ -95,7 +95,7 @@ def test_what_was_asked_and_of_whom_is_kept(scored, checkpoints):
 
 def test_films_are_there_and_the_clips_are_gone(scored):
     result, out = scored
-    assert {film.kind for film in result.films} == {"prediction", "text", "play"}
+    assert {film.kind for film in result.films} == {"prediction", "hallucination", "text", "play"}
     assert all((out / film.path).is_file() for film in result.films)
     assert len({film.path for film in result.films}) == len(result.films)
     assert {path.name for path in out.iterdir()} - {"report.md", "report.html"} == {"result.json", "films"}
@@ -167,7 +167,7 @@ def test_another_world_is_refused(checkpoints, tmp_path):
 
 
 def test_an_unknown_question_is_refused_with_those_there_are(checkpoints, tmp_path):
-    with pytest.raises(ValueError, match="no question beauty; questions: prediction, control"):
+    with pytest.raises(ValueError, match="no question beauty; questions: prediction, hallucination, control"):
         scorecard.run_score(options([checkpoints["sora"]], tmp_path / "out", questions="text, beauty"))
     assert not (tmp_path / "out").exists()
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
 from threeworlds.types import Plays, Predicts, Reconstructs
+from threeworlds.worlds.locate import centroids
 
 CHUNK = 50  # items predicted at a time
 LOST = 0.5  # distance counted for a body that is not there, in box units: half the box
@@ -141,19 +142,19 @@ def _position_metrics(
     exam: Exam, videos: Videos, floors: Videos, best: Videos, absent: Mapping[str, str], prefix: str, protocol: str
 ) -> list[Measured]:
     """Mean distance of the bodies from where they should be, in units of the box's side."""
-    if exam.world is None or exam.world.locate is None:
+    if exam.world is None or exam.world.weights is None:
         return []
-    truth = bodies(exam.world.locate, exam.future)
-    last = bodies(exam.world.locate, exam.given)
+    weights = exam.world.weights
+    truth, last = places(weights, exam.future), places(weights, exam.given)
     steps = np.arange(1, exam.future.shape[1] + 1)[:, None]
-    where = {route: bodies(exam.world.locate, video) for route, video in videos.items()}
+    where = {route: places(weights, video) for route, video in videos.items()}
     naive = {
         "copy the last frame": {name: np.repeat(p[:, -1:], len(steps), 1) for name, p in last.items()},
         "constant velocity": {name: p[:, -1:] + steps * (p[:, -1:] - p[:, -2:-1]) for name, p in last.items()},
     }
     errors = {name: position_error(found, truth) for name, found in {**where, **naive}.items()}
-    ceiling = {route: position_error(bodies(exam.world.locate, video), truth) for route, video in best.items()}
-    text = f"{protocol}. A body that is not there counts as {LOST} away"
+    ceiling = {route: position_error(places(weights, video), truth) for route, video in best.items()}
+    text = f"{protocol}. A faint body counts where it is; one that is not there at all counts as {LOST} away"
     return _by_horizon(exam, prefix + "position_error", "box", "lower", text, errors, videos, naive, ceiling, absent)
 
 
@@ -162,6 +163,18 @@ def bodies(locate: Callable[[np.ndarray], Mapping[str, np.ndarray]], video: Tens
     frames = to_uint8(video)
     found = locate(frames.reshape(-1, *frames.shape[2:]))
     return {name: where.reshape(*frames.shape[:2], 2) for name, where in found.items()}
+
+
+def places(weights: Callable[[np.ndarray], Mapping[str, np.ndarray]], video: Tensor) -> dict[str, np.ndarray]:
+    """Centroids of each body in box units, however faint: {name: [n, t, 2]}, NaN where there is nothing of it.
+
+    The dead zone is relative to the body's brightest pixel, so a film that fades is not judged more harshly than one
+    that blurs: that a body fades is counted by the question of hallucination.
+    """
+    frames = to_uint8(video)
+    covered = weights(frames.reshape(-1, *frames.shape[2:]))
+    where = centroids(np.stack(list(covered.values()), axis=1))
+    return {name: where[:, k].reshape(*frames.shape[:2], 2) for k, name in enumerate(covered)}
 
 
 def position_error(found: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> np.ndarray:

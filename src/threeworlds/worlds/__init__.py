@@ -30,6 +30,8 @@ WORLDS: dict[str, World] = {
             vocabulary=VOCABULARY,
             locate=arena.locate,
             masses=arena.masses,
+            weights=arena.weights,
+            law=arena.LAW,
         ),
         World(
             name="motion",
@@ -43,6 +45,8 @@ WORLDS: dict[str, World] = {
             size=32,
             locate=motion.locate,
             masses=motion.masses,
+            weights=motion.weights,
+            law=motion.LAW,
         ),
         World(
             name="rooms",
@@ -55,6 +59,7 @@ WORLDS: dict[str, World] = {
             steps=100,
             size=64,
             locate=rooms.locate,
+            weights=rooms.weights,
             distance=rooms.distance,
         ),
     )

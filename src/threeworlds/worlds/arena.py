@@ -16,8 +16,8 @@ import pymunk
 
 from threeworlds.types import ActionSpec
 from threeworlds.worlds import draw as pictures
-from threeworlds.worlds.base import Action, Policy, checked_option
-from threeworlds.worlds.locate import body_weights, centroids, masses_of
+from threeworlds.worlds.base import Action, Law, Policy, checked_option
+from threeworlds.worlds.locate import body_weights, centroids, faint_weights, masses_of
 
 COLOURS = ("red", "green", "blue", "yellow")
 SHAPES = ("disc", "square", "triangle")
@@ -35,6 +35,7 @@ AVATAR_BOUNCE = 0.5  # elasticity of a knock by the avatar; everything else is f
 RADIUS = np.array([0.07, 0.115])  # of a small and a large disc; squares and triangles have the same area
 SIDES = (0, 4, 3)  # of a disc, a square, a triangle
 SUBSTEPS = 8  # physics steps a frame; with 4, a shape between avatar and wall sinks in by up to 3 pixels of 32
+LAW = Law(smallest=math.pi * float(RADIUS[0]) ** 2, fastest=FASTEST, closed=True)
 MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, 1), (0, -1)]) * AVATAR_SPEED
 
 SHAPE_FIELDS = ("x", "y", "vx", "vy", "angle", "spin", "colour", "shape", "size", "present")
@@ -289,6 +290,11 @@ def masses(frames: np.ndarray) -> dict[str, np.ndarray]:
     """Visible area, as a part of the frame, of the colours that `locate` knows: each [n]."""
     mass = masses_of(body_weights(frames, BACKGROUND, PALETTE))
     return {name: mass[:, k] for k, name in enumerate(PALETTE)}
+
+
+def weights(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Covered part of each pixel, [n, h, w], for the colours that `locate` knows; see `faint_weights`."""
+    return dict(zip(PALETTE, faint_weights(frames, BACKGROUND, PALETTE).swapaxes(0, 1), strict=True))
 
 
 # ------------------------------------------------------------------------------------------- policies

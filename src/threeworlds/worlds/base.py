@@ -40,6 +40,15 @@ class Simulator(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Law:
+    """What no film of a world can break: bodies neither come nor go, nor change, nor jump."""
+
+    smallest: float  # area of the smallest body, as a part of the frame's area
+    fastest: float  # the farthest a body moves in a frame, in box units
+    closed: bool  # bodies never leave the view
+
+
+@dataclass(frozen=True, kw_only=True)
 class World:
     """A world as the registry holds it."""
 
@@ -58,6 +67,9 @@ class World:
     vocabulary: tuple[str, ...] = ()
     locate: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames [n, h, w, 3] -> {name: [n, 2]}
     masses: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames [n, h, w, 3] -> {name: [n]}
+    # frames [n, h, w, 3] -> {name: covered part of each pixel [n, h, w]}; see `locate.faint_weights`
+    weights: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
+    law: Law | None = None
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # shortest way between states [..., s]
 
     @property

@@ -13,14 +13,33 @@ from collections.abc import Mapping
 import numpy as np
 
 DEAD_ZONE = 0.3  # covered part above which a pixel, and its neighbours, count
+FAINTEST = 0.15  # covered part at the brightest pixel below which even a faint body is not there
 LEAST_COSINE = 0.75  # similarity of direction below which a pixel has none of the colours
 LEAST_MASS = 0.001  # of the frame's area: less is "not there"
 
 
 def body_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[str, np.ndarray]) -> np.ndarray:
     """Covered part of each pixel for each colour: frames uint8 [n, h, w, 3] -> float32 [n, k, h, w] in [0, 1]."""
-    from scipy.ndimage import binary_dilation  # here: it would slow down every start of the program
+    return above(colour_parts(frames, background, colours), DEAD_ZONE)
 
+
+def faint_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[str, np.ndarray]) -> np.ndarray:
+    """As `body_weights`, but the dead zone is relative to each body's brightest pixel.
+
+    So a body that has faded as a whole is still found where it is; one of full brightness is found as ever.
+    `clear_weights` of this is `body_weights`.
+    """
+    parts = colour_parts(frames, background, colours)
+    return above(parts, DEAD_ZONE * np.maximum(parts.max((2, 3), keepdims=True), FAINTEST / DEAD_ZONE))
+
+
+def clear_weights(weights: np.ndarray) -> np.ndarray:
+    """What of `faint_weights` [n, k, h, w] is clearly covered, or next to what is."""
+    return above(weights, DEAD_ZONE)
+
+
+def colour_parts(frames: np.ndarray, background: np.ndarray, colours: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Covered part of each pixel for each colour, no dead zone: [n, k, h, w]."""
     names = list(colours)
     axes = np.stack([colours[name] - background for name in names]).astype(np.float32)  # [k, 3]
     length = np.linalg.norm(axes, axis=1)
@@ -28,8 +47,14 @@ def body_weights(frames: np.ndarray, background: np.ndarray, colours: Mapping[st
     along = np.einsum("nhwc,kc->nkhw", offset, axes / length[:, None])
     cosine = along / np.maximum(np.linalg.norm(offset, axis=-1), 1e-6)[:, None]
     nearest = cosine >= np.maximum(cosine.max(axis=1, keepdims=True), LEAST_COSINE)
-    part = np.where(nearest, np.clip(along / length[None, :, None, None], 0, 1), 0).astype(np.float32)
-    return part * binary_dilation(part > DEAD_ZONE, np.ones((1, 1, 3, 3), bool))
+    return np.where(nearest, np.clip(along / length[None, :, None, None], 0, 1), 0).astype(np.float32)
+
+
+def above(parts: np.ndarray, zone: np.ndarray | float) -> np.ndarray:
+    """The pixels covered by more than ``zone``, and their neighbours; the others count as not covered."""
+    from scipy.ndimage import binary_dilation  # here: it would slow down every start of the program
+
+    return parts * binary_dilation(parts > zone, np.ones((1, 1, 3, 3), bool))
 
 
 def masses_of(weights: np.ndarray) -> np.ndarray:

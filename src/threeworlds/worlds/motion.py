@@ -17,8 +17,8 @@ import numpy as np
 
 from threeworlds.types import ActionSpec
 from threeworlds.worlds import draw as pictures
-from threeworlds.worlds.base import Action, Policy, checked_option
-from threeworlds.worlds.locate import body_weights, centroids, masses_of
+from threeworlds.worlds.base import Action, Law, Policy, checked_option
+from threeworlds.worlds.locate import body_weights, centroids, faint_weights, masses_of
 
 Task = Literal["uniform", "collision", "parabola"]
 TASKS = ("uniform", "collision", "parabola")
@@ -45,6 +45,8 @@ LEVELS_TWO = ((1, 0, 0, 0), (0, 0, 1, 0), (1, 1, 0, 0), (0, 0, 1, 1), (1, 0, 1, 
 FRAMES_IN_VIEW = 24  # a single ball stays in view at least so long, if its speed allows
 FRAMES_BEFORE, FRAMES_AFTER = 4, 8  # a collision
 EPISODE = 32  # frames
+# After an impact a light ball can be as fast as v0 + 2 v1, so 18 units / s.
+LAW = Law(smallest=np.pi * (0.3 / WORLD) ** 2, fastest=18 * FRAME / WORLD, closed=False)
 
 BACKGROUND = np.array([255, 255, 255])
 PALETTE = {"red": np.array([255, 0, 0]), "blue": np.array([0, 0, 255])}
@@ -180,6 +182,11 @@ def masses(frames: np.ndarray) -> dict[str, np.ndarray]:
     """Visible area of each ball as a part of the frame: each [n]."""
     mass = masses_of(body_weights(frames, BACKGROUND, PALETTE))
     return {name: mass[:, k] for k, name in enumerate(BALLS)}
+
+
+def weights(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Covered part of each pixel, [n, h, w], for both balls; see `faint_weights`."""
+    return dict(zip(PALETTE, faint_weights(frames, BACKGROUND, PALETTE).swapaxes(0, 1), strict=True))
 
 
 # -------------------------------------------------------------------------------------------- metrics

@@ -15,7 +15,7 @@ import numpy as np
 from threeworlds.types import ActionSpec
 from threeworlds.worlds import draw as pictures
 from threeworlds.worlds.base import Action, Policy, checked_option
-from threeworlds.worlds.locate import body_weights, centroids
+from threeworlds.worlds.locate import body_weights, centroids, faint_weights
 
 ACTION = ActionSpec(kind="continuous", size=2, names=("right", "up"))
 POLICIES = ("expert", "noisy", "wander")
@@ -239,3 +239,8 @@ def render(states: np.ndarray, size: int) -> np.ndarray:
 def locate(frames: np.ndarray) -> dict[str, np.ndarray]:
     """Soft centroid of the dot, "avatar", in frames uint8 [n, h, w, 3]: [n, 2], box units, y up; NaN if absent."""
     return {"avatar": centroids(body_weights(frames, BACKGROUND, PALETTE))[:, 0]}
+
+
+def weights(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Covered part of each pixel, [n, h, w], for the dot, "avatar"; see `faint_weights`."""
+    return {"avatar": faint_weights(frames, BACKGROUND, PALETTE)[:, 0]}
