@@ -23,6 +23,7 @@ from threeworlds.cli.console import errors, say
 from threeworlds.cli.data import DataGenerate, DataInfo, DataIngest, DataVerify
 from threeworlds.cli.imagine import Imagine
 from threeworlds.cli.info import Info
+from threeworlds.cli.play import Play
 from threeworlds.cli.report import Report
 from threeworlds.cli.score import Score
 from threeworlds.cli.train import Train
@@ -46,6 +47,7 @@ AnyCommand = (
     | Annotated[Score, subcommand("score")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Imagine, subcommand("imagine")]
+    | Annotated[Play, subcommand("play")]
     | Annotated[Worlds, subcommand("worlds")]
     | Annotated[DataCommand, subcommand("data", description="Clips on disk: make, ingest, look at and verify them.")]
     | Annotated[Info, subcommand("info")]

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from threeworlds.score.code_names import LABELLED, commands, count
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
 from threeworlds.score.prediction import bodies, controls_of, predict, psnr, squared_error
 from threeworlds.score.stats import wilson
 from threeworlds.types import Plays, Predicts
 
-LABELLED = 200  # steps with true actions that name the codes
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
 PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall
 HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
@@ -75,9 +75,7 @@ def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
     windows = -(-LABELLED // exam.train.action.shape[1])
     codes = entrant.model.infer_codes(exam.train.video[:windows]).flatten()[:LABELLED].numpy()
     actions = exam.train.action[:windows].flatten()[:LABELLED].numpy()
-    table = np.zeros((entrant.model.n_codes, exam.spec.action.size))
-    np.add.at(table, (codes, actions), 1)
-    return (table / (table.sum(1, keepdims=True) + 1)).argmax(0)  # + 1: a code seen once proves little
+    return commands(count(codes, actions, entrant.model.n_codes, exam.spec.action.size))
 
 
 def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
