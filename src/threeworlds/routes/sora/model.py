@@ -14,6 +14,7 @@ from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective
 from threeworlds.routes.sora.recipes import SoraConfig
+from threeworlds.routes.sora.rollout import between
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, State
 
 
@@ -60,16 +61,14 @@ class Sora(nn.Module):
         return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid)
 
     def _roll_out(self, latent: Tensor, frames: int, captions: Sequence[str], generator: torch.Generator) -> Tensor:
-        """Fill the window, then slide it: half of it is kept as context for the next half."""
-        window = self.config.generator.frames
-        while latent.shape[1] < frames:
-            context = latent[:, -(window // 2) :]
-            new = min(window - context.shape[1], frames - latent.shape[1])
-            unknown = context.new_zeros(len(context), new, *context.shape[2:])
-            level = torch.cat([context.new_ones(context.shape[:2]), unknown.new_zeros(unknown.shape[:2])], dim=1)
-            made = self.sample(torch.cat([context, unknown], dim=1), level, captions, generator=generator)
-            latent = torch.cat([latent, made[:, context.shape[1] :]], dim=1)
-        return latent[:, :frames]
+        """The given latents and what follows, ``frames`` in all."""
+
+        def fill(clip: Tensor, level: Tensor) -> Tensor:
+            return self.sample(clip, level, captions, generator=generator)
+
+        new = max(0, frames - latent.shape[1])
+        made = between(fill, latent, latent[:, :0], new, self.config.generator.frames)
+        return torch.cat([latent, made], dim=1)[:, :frames]
 
     @torch.no_grad()
     def sample(
