@@ -189,6 +189,17 @@ class Plans(Protocol):
         ...
 
 
+@runtime_checkable
+class Acts(Protocol):
+    """Current frames and a goal picture -> the next action, without search."""
+
+    can_act: bool  # whether this model has an actor
+
+    def act(self, context: Tensor, goal: Tensor) -> Tensor:
+        """context [b, k, c, h, w], goal [b, c, h, w] -> [b, a] in [-1, 1]."""
+        ...
+
+
 # ------------------------------------------------------------------------------------- training
 
 

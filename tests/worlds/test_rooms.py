@@ -31,6 +31,20 @@ def test_the_agent_is_never_in_a_wall_and_no_step_is_too_long(layout: str) -> No
     assert (crossed != crossed[:, :1]).any(axis=1).mean() > 0.4
 
 
+@pytest.mark.parametrize("layout", ["fixed", "random"])
+def test_many_agents_advance_as_one_does(layout: str) -> None:
+    states = all_states(layout)[:, ::5].reshape(-1, 4)
+    actions = np.random.default_rng(0).uniform(-1.3, 1.3, (len(states), 2)).astype(np.float32)
+    world = r.Rooms()
+    for _ in range(3):
+        alone = []
+        for state, action in zip(states, actions, strict=True):
+            world.load(state)
+            alone.append(world.step(action))
+        states = r.advance(states, actions)
+        np.testing.assert_array_equal(states, alone)
+
+
 def test_layouts() -> None:
     assert (all_states("fixed")[..., 2:] == np.float32(r.FIXED)).all()
     assert all_states("random")[:, 0, 2:].std(axis=0).min() > 0.05

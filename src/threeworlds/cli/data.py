@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction, arg
 
 from threeworlds.cli.console import print_mapping, print_table, say
 
@@ -27,11 +27,22 @@ class DataGenerate:
     """Height and width of a frame, pixels; without it, the world's own."""
     workers: int = 1
     """Processes; the clips do not depend on it."""
+    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
+    """Variant of the world, such as layout=random (rooms) or task=parabola (motion)."""
 
     def run(self) -> None:
+        from threeworlds.cli.overrides import world_options
         from threeworlds.score.clips import generate
 
-        generate(self.world, self.out, episodes=self.episodes, seed=self.seed, size=self.size, workers=self.workers)
+        generate(
+            self.world,
+            self.out,
+            episodes=self.episodes,
+            seed=self.seed,
+            size=self.size,
+            workers=self.workers,
+            options=world_options(self.world, self.option),
+        )
         print_store(self.out)
 
 

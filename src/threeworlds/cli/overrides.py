@@ -1,4 +1,7 @@
-"""``--set key.sub=value``: change single values of a config, by name, with the type the config declares."""
+"""``--set key.sub=value``: change single values of a config, by name, with the type the config declares.
+
+``--option key=value``: choose a variant of a built-in world.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +29,24 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         words += [f"--{key}", *value.split(",")]
     style = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
     return tyro.cli(type(config), default=config, args=words, prog="--set", add_help=False, config=style)
+
+
+def world_options(world: str, assignments: Sequence[str]) -> dict[str, str]:
+    """Options of a built-in world, from words such as "layout=random"; the world itself checks the values.
+
+    Raises:
+        ValueError: no such world, or it has no such option.
+    """
+    from inspect import signature
+
+    from threeworlds.worlds.collect import find_world
+
+    allowed = tuple(signature(find_world(world).simulator).parameters)
+    options: dict[str, str] = {}
+    for assignment in assignments:
+        key, _, value = assignment.partition("=")
+        if key not in allowed or not value:
+            known = ", ".join(f"{name}=VALUE" for name in allowed) or "none"
+            raise ValueError(f"--option {assignment!r}: options of {world} are: {known}")
+        options[key] = value
+    return options

@@ -30,6 +30,8 @@ class Train:
     """Built-in world that the clips are made from."""
     episodes: int = 1000
     """Episodes to make of it."""
+    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
+    """Variant of the world, such as layout=random (rooms)."""
     seed: int = 0
     """Seed of the made clips, the initial weights, the sampling and the noise."""
     budget: str = "30m"
@@ -76,6 +78,7 @@ class Train:
         print_spent(run)
 
     def _clips(self, out: Path) -> ClipStore:
+        from threeworlds.cli.overrides import world_options
         from threeworlds.data import ClipStore
         from threeworlds.score.clips import generate
 
@@ -84,7 +87,8 @@ class Train:
         made = out / "clips"
         if made.exists():  # the store appears only when it is complete
             return ClipStore.open(made)
-        return generate(self.world, made, episodes=self.episodes, seed=self.seed)
+        options = world_options(self.world, self.option)
+        return generate(self.world, made, episodes=self.episodes, seed=self.seed, options=options)
 
 
 def print_spent(run: TrainedRun) -> None:

@@ -1,78 +1,101 @@
 """Planning: given a picture of the goal, does the model choose actions that get there?
 
 Goals are frames that a policy reached some steps after the start, in episodes drawn anew by seed, so they can be
-reached. The agent replans after every step. Starts already at the goal are left out. Success is judged at the end;
-``_ever`` counts a goal that was only passed.
+reached. The agent sees pictures and decides anew at every step, by search or by its actor alone. Starts already at the
+goal are left out. Success is judged at the end; ``_ever`` counts a goal that was only passed.
 
-Legend: n episodes, s state variables.
+Legend: n episodes, s state variables, a action size, m sequences, t steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from threeworlds.planning import SEARCHES
 from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, Measured
 from threeworlds.score.stats import wilson
-from threeworlds.types import Plans
-from threeworlds.worlds import collect
+from threeworlds.types import EMPTY, Acts, Plans
+from threeworlds.worlds import World, collect
 
-OFFSET, BUDGET = 25, 50  # steps between start and goal in the source episode; steps allowed
-CHUNK = 25  # episodes planned at a time: more of them than fit the cache are slower, not faster
+CHUNK = 25  # episodes decided at a time: more of them than fit the cache are slower, not faster
+TIMED = 20  # single decisions that are timed
 NEAR = 4.5 / 64  # of the box: at the goal
-Act = Callable[[np.ndarray, np.ndarray], np.ndarray]  # frames of the last two moments, goal frames -> actions [n, a]
+ORACLE = {"candidates": 48, "elites": 6, "rounds": 2, "std": 0.7}  # effort of the search in the simulator
+ORACLE_HORIZON = 6
+NO_ACTOR = "has no actor of its own, by design"
+
+Act = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # states before, now and of the goal -> actions [n, a]
+Tasks = tuple[np.ndarray, np.ndarray]  # starts and goals, states [n, s] each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How far the goals are, how long the agent may take, and in what variant of the world."""
+
+    name: str
+    offset: int  # steps between start and goal in the source episode
+    budget: int  # steps allowed
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the world, over the exam's own
+    text: str = ""
+
+
+SETTINGS = (
+    Setting(name="25_50", offset=25, budget=50),
+    Setting(name="100_150", offset=100, budget=150),
+    Setting(name="random_walls", offset=25, budget=50, options={"layout": "random"}, text=", wall and door anywhere"),
+)
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
-    """Success, and milliseconds a decision."""
-    able = [entrant for entrant in entrants if isinstance(entrant.model, Plans)]
-    absent = {e.route: "does not plan, by design" for e in entrants if e not in able}
-    if exam.world is None or exam.world.distance is None or exam.spec.action.kind != "continuous":
+    """Success in every setting, by search and by the actor alone, and milliseconds a decision."""
+    world = exam.world
+    if world is None or world.advance is None or exam.spec.action.kind != "continuous":
         why = "no goals to reach in these clips: planning is asked in the world `rooms`"
-        return Answers(
-            measured=(_success("success_25_50", "at the end", {}, {}, {e.route: why for e in able} | absent),)
-        )
-    tasks = draw_tasks(exam)
-    reached = {"random": attempt(exam, tasks, _random(exam)), "stay": attempt(exam, tasks, _stay(exam))}
-    times: dict[str, np.ndarray] = {}
-    planned = {}
-    for entrant in able:
-        act, clock = _planner(entrant, exam)
-        planned[entrant.route] = attempt(exam, tasks, act)
-        times[entrant.route] = np.array(clock) / len(tasks[0]) * 1e3
-    measured = []
-    for place, (metric, text) in enumerate((("success_25_50", "at the end"), ("success_25_50_ever", "at some moment"))):
-        values = {route: result[place] for route, result in planned.items()}
-        floors = {f"{name} policy": result[place] for name, result in reached.items()}
-        measured.append(_success(metric, text, values, floors, absent))
+        return Answers(measured=(_success(SETTINGS[0], "", {}, {}, {}, {e.route: why for e in entrants}),))
+    searchers = {e.route: e for e in entrants if isinstance(e.model, Plans)}
+    actors = {e.route: e for e in entrants if isinstance(e.model, Acts) and e.model.can_act}
+    absent = {e.route: "does not plan, by design" for e in entrants if e.route not in searchers}
+    actorless = absent | {route: NO_ACTOR for route in searchers if route not in actors}
+    measured: list[Measured] = []
+    for setting in SETTINGS:
+        tasks = draw_tasks(exam, setting)
+        floors = {name: attempt(world, tasks, setting.budget, act) for name, act in _floors(exam).items()}
+        ceilings = {name: attempt(world, tasks, setting.budget, act) for name, act in _ceilings(exam, world).items()}
+        planned = {r: attempt(world, tasks, setting.budget, by_search(e, exam)) for r, e in searchers.items()}
+        acted = {r: attempt(world, tasks, setting.budget, by_actor(e, exam)) for r, e in actors.items()}
+        measured += [
+            _success(setting, "", planned, floors, ceilings, absent),
+            _success(setting, "_ever", planned, floors, ceilings, absent),
+            _success(setting, "_actor", acted, floors, ceilings, actorless),
+        ]
+    tasks = draw_tasks(exam, SETTINGS[0])
     measured.append(
-        Measured(
-            question="planning",
-            metric="ms_search",
-            unit="ms",
-            direction="lower",
-            protocol=f"wall clock of one decision, in batches of {CHUNK} episodes",
-            values=times,
-            absent=absent,
-        )
+        _milliseconds("ms_search", {r: time(by_search(e, exam), tasks) for r, e in searchers.items()}, absent)
+    )
+    measured.append(
+        _milliseconds("ms_actor", {r: time(by_actor(e, exam), tasks) for r, e in actors.items()}, actorless)
     )
     return Answers(measured=tuple(measured))
 
 
-def draw_tasks(exam: Exam) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and goals, states [n, s] each, of episodes made for this exam alone."""
+def draw_tasks(exam: Exam, setting: Setting) -> Tasks:
+    """Starts and goals of episodes made for this exam alone."""
     assert exam.world is not None and exam.test.video is not None
     wanted = len(exam.test.video)
     starts, goals = [], []
     seed = EXAM_SEEDS + exam.seed + 1
-    episodes = collect(exam.world.name, episodes=4 * wanted, seed=seed, workers=1, **exam.options)
-    for clip in episodes:
+    options = {**exam.options, **setting.options}
+    made: dict[str, Any] = {"episodes": 4 * wanted, "seed": seed, "steps": setting.offset + 1, "size": 8, "workers": 1}
+    for clip in collect(exam.world.name, **made, **options):
         assert clip.state is not None
-        start, goal = clip.state[0], clip.state[OFFSET]
+        start, goal = clip.state[0], clip.state[setting.offset]
         if np.linalg.norm(goal[:2] - start[:2]) > NEAR:
             starts.append(start)
             goals.append(goal)
@@ -81,70 +104,161 @@ def draw_tasks(exam: Exam) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(starts), np.stack(goals)
 
 
-def attempt(exam: Exam, tasks: tuple[np.ndarray, np.ndarray], act: Act) -> tuple[np.ndarray, np.ndarray]:
-    """Act BUDGET times in every episode: (near the goal at the end, near it ever), 0 or 1 each, [n]."""
-    world = exam.world
-    assert world is not None and world.distance is not None
-    states, goals = tasks[0].copy(), tasks[1]
-    simulators = [world.simulator(**exam.options) for _ in states]
-    for simulator, state in zip(simulators, states, strict=True):
-        simulator.load(state)
-    goal_frames = world.render(goals, exam.spec.height)
-    before = now = world.render(states, exam.spec.height)
-    ever = np.zeros(len(states), bool)
-    for _ in range(BUDGET):
-        actions = act(np.stack([before, now], axis=1), goal_frames)
-        states = np.stack([simulator.step(a) for simulator, a in zip(simulators, actions, strict=True)])
-        before, now = now, world.render(states, exam.spec.height)
-        near = np.linalg.norm(states[:, :2] - goals[:, :2], axis=-1) < NEAR
+def attempt(world: World, tasks: Tasks, budget: int, act: Act) -> tuple[np.ndarray, np.ndarray]:
+    """Act ``budget`` times in every episode: (near the goal at the end, near it ever), 0 or 1 each, [n]."""
+    assert world.advance is not None
+    before = now = tasks[0]
+    goals = tasks[1]
+    ever = np.zeros(len(now), bool)
+    for _ in range(budget):
+        before, now = now, world.advance(now, act(before, now, goals))
+        near = np.linalg.norm(now[:, :2] - goals[:, :2], axis=-1) < NEAR
         ever |= near
     return near.astype(float), ever.astype(float)
 
 
-def _planner(entrant: Entrant, exam: Exam) -> tuple[Act, list[float]]:
-    clock: list[float] = []
-
-    def act(frames: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        start, seed = perf_counter(), exam.seed + len(goals) * len(clock)
-        parts = [
-            entrant.model.plan(_tensor(frames[i : i + CHUNK]), _tensor(goals[i : i + CHUNK]), seed=seed + i).action[
-                :, 0
-            ]
-            for i in range(0, len(goals), CHUNK)
-        ]
-        clock.append(perf_counter() - start)
-        return torch.cat(parts).numpy()
-
-    return act, clock
+def time(act: Act, tasks: Tasks) -> np.ndarray:
+    """Milliseconds of single decisions, pictures drawn included: [n]."""
+    starts, goals = tasks[0][: TIMED + 1], tasks[1][: TIMED + 1]
+    took = []
+    for i in range(len(starts)):
+        begin = perf_counter()
+        act(starts[i : i + 1], starts[i : i + 1], goals[i : i + 1])
+        took.append((perf_counter() - begin) * 1e3)
+    return np.array(took[1:])  # the first one warms up
 
 
-def _tensor(frames: np.ndarray) -> torch.Tensor:
+# ------------------------------------------------------------------------------------------------- agents
+
+
+def by_search(entrant: Entrant, exam: Exam) -> Act:
+    """The first action of the model's plan. Every decision draws from a seed of its own."""
+    decisions = 0
+
+    def decide(frames: Tensor, goals: Tensor) -> Tensor:
+        nonlocal decisions
+        decisions += len(frames)
+        action: Tensor = entrant.model.plan(frames, goals, seed=exam.seed + decisions).action[:, 0]
+        return action
+
+    return _seeing(exam, decide)
+
+
+def by_actor(entrant: Entrant, exam: Exam) -> Act:
+    """What the model's actor does."""
+    return _seeing(exam, entrant.model.act)
+
+
+def _seeing(exam: Exam, decide: Callable[[Tensor, Tensor], Tensor]) -> Act:
+    """An agent that gets pictures, those of the last two moments and of the goal, a few episodes at a time."""
+    assert exam.world is not None
+    render, size = exam.world.render, exam.spec.height
+
+    def act(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        chosen = []
+        for i in range(0, len(now), CHUNK):
+            part = slice(i, i + CHUNK)
+            frames = np.stack([render(before[part], size), render(now[part], size)], axis=1)
+            chosen.append(decide(_tensor(frames), _tensor(render(goals[part], size))))
+        return torch.cat(chosen).numpy()
+
+    return act
+
+
+def _tensor(frames: np.ndarray) -> Tensor:
     """uint8 [..., h, w, c] -> float32 [..., c, h, w] in [-1, 1]."""
     return torch.from_numpy(np.moveaxis(frames, -1, -3).copy()).float() / 127.5 - 1
 
 
-def _random(exam: Exam) -> Act:
-    rng = np.random.default_rng(exam.seed)
-    return lambda frames, goals: rng.uniform(-1, 1, (len(goals), exam.spec.action.size)).astype(np.float32)
+def _floors(exam: Exam) -> dict[str, Act]:
+    rng, size = np.random.default_rng(exam.seed), exam.spec.action.size
+    return {
+        "random policy": lambda before, now, goals: rng.uniform(-1, 1, (len(now), size)).astype(np.float32),
+        "stay policy": lambda before, now, goals: np.zeros((len(now), size), np.float32),
+    }
 
 
-def _stay(exam: Exam) -> Act:
-    return lambda frames, goals: np.zeros((len(goals), exam.spec.action.size), np.float32)
+def _ceilings(exam: Exam, world: World) -> dict[str, Act]:
+    found: dict[str, Act] = {}
+    if world.expert is not None:
+        expert = world.expert
+        found["expert"] = lambda before, now, goals: np.stack(
+            [expert(s, g[:2]) for s, g in zip(now, goals, strict=True)]
+        )
+    if world.distance is not None:
+        found["search in the simulator"] = _oracle(exam, world)
+    return found
 
 
-def _success(metric: str, text: str, values: Any, floors: Any, absent: dict[str, str]) -> Measured:
-    rates = {route: wilson(int(won.sum()), len(won)) for route, won in values.items()}
+def _expert(policy: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Act:
+    return lambda before, now, goals: np.stack([policy(s, g[:2]) for s, g in zip(now, goals, strict=True)])
+
+
+def _oracle(exam: Exam, world: World) -> Act:
+    """The search of a planner that knows the true state, the law of the world and the true distance."""
+    generator = torch.Generator().manual_seed(exam.seed)
+
+    def act(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        start = torch.zeros(len(now), ORACLE_HORIZON, exam.spec.action.size)
+        plan = SEARCHES["cem"](lambda tried: _true_cost(world, now, goals, tried), start, generator=generator, **ORACLE)
+        return plan.action[:, 0].numpy()
+
+    return act
+
+
+def _true_cost(world: World, now: np.ndarray, goals: np.ndarray, actions: Tensor) -> Tensor:
+    """actions [n, m, t, a] -> shortest way left, summed over the true roll-out, [n, m]."""
+    assert world.advance is not None and world.distance is not None
+    n, m, t, _ = actions.shape
+    states, ends = np.repeat(now, m, axis=0), np.repeat(goals, m, axis=0)
+    moves, ahead = actions.flatten(0, 1).numpy(), []
+    for step in range(t):
+        states = world.advance(states, moves[:, step])
+        ahead.append(states)
+    cost = world.distance(np.stack(ahead), ends).sum(0)
+    return torch.from_numpy(cost.reshape(n, m).astype(np.float32))
+
+
+# -------------------------------------------------------------------------------------------- what is told
+
+
+def _success(
+    setting: Setting,
+    kind: str,
+    reached: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    floors: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    ceilings: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    absent: Mapping[str, str] = EMPTY,
+) -> Measured:
+    """Success at the end, or ``_ever``, by search or by the ``_actor``."""
+    place = int(kind == "_ever")
+    values = {route: result[place] for route, result in reached.items()}
+    how = "the actor alone, no search" if kind == "_actor" else "search at every step"
     return Measured(
         question="planning",
-        metric=metric,
+        metric=f"success_{setting.name}{kind}",
         unit="of episodes",
         direction="higher",
         protocol=(
-            f"goal picture {OFFSET} steps ahead in an unseen episode, {BUDGET} steps allowed, replanned every step, "
-            f"starts at the goal left out; within {NEAR:.2f} of the box {text}"
+            f"goal picture {setting.offset} steps ahead in an unseen episode{setting.text}, {setting.budget} steps "
+            f"allowed, {how}, starts at the goal left out; within {NEAR:.2f} of the box "
+            + ("at some moment" if place else "at the end")
         ),
         values=values,
-        floors=floors,
-        intervals=rates,
+        floors={name: result[place] for name, result in floors.items()},
+        ceilings={name: result[place] for name, result in ceilings.items()},
+        intervals={route: wilson(int(won.sum()), len(won)) for route, won in values.items()},
+        absent=absent,
+    )
+
+
+def _milliseconds(metric: str, values: Mapping[str, np.ndarray], absent: Mapping[str, str]) -> Measured:
+    return Measured(
+        question="planning",
+        metric=metric,
+        unit="ms",
+        direction="lower",
+        protocol="wall clock of one decision of one agent, from pictures to action",
+        values=values,
         absent=absent,
     )

@@ -61,6 +61,8 @@ WORLDS: dict[str, World] = {
             locate=rooms.locate,
             weights=rooms.weights,
             distance=rooms.distance,
+            advance=rooms.advance,
+            expert=rooms.expert_action,
         ),
     )
 }

@@ -71,6 +71,8 @@ class World:
     weights: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
     law: Law | None = None
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # shortest way between states [..., s]
+    advance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # states [n, s] under actions [n, a]
+    expert: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # state [s], goal place [2] -> action [a]
 
     @property
     def env_id(self) -> str:
