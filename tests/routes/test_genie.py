@@ -7,7 +7,7 @@ from gymnasium.utils.env_checker import check_env
 
 from threeworlds.nn.quantize import FSQ
 from threeworlds.routes.genie.dynamics import Dynamics, draw, hidden_tokens
-from threeworlds.routes.genie.latent_action import LatentAction
+from threeworlds.routes.genie.latent_action import ContinuousAction
 from threeworlds.routes.genie.model import Genie
 from threeworlds.routes.genie.recipes import DynamicsConfig, LatentActionConfig, debug
 from threeworlds.routes.genie.world import GenieWorld
@@ -92,7 +92,7 @@ def test_the_loss_is_that_of_hidden_tokens_alone(dynamics):
 
 def test_buttons_are_the_clusters_there_are():
     torch.manual_seed(0)
-    model = LatentAction(LatentActionConfig(codes=4, channels=(8, 8, 8)), 32, 32)
+    model = ContinuousAction(LatentActionConfig(codes=4, channels=(8, 8, 8)), 32, 32)
     shades = torch.tensor([-1.0, -0.9, -0.6, 0.0, 1.0])  # four different steps, over and over
     video = shades.repeat(4)[:, None, None, None].expand(-1, 3, 32, 32)[None].repeat(8, 1, 1, 1, 1)
     model.make_buttons(Batch(video=video))

@@ -1,10 +1,13 @@
-"""The latent action model: what happened between two frames, learnt from video alone.
+"""The latent action model: what happened between two frames, learnt from video alone. Two kinds.
 
-A continuous code under a KL price keeps only what the next frame needs beyond the last two (AdaWorld, arXiv
-2503.18938, section 3.1); k-means over the codes gives the buttons. Copying is made to fail: changed pixels weigh more,
-and the decoder sees two frames, so that passive motion is free and only control is left to pay for.
+continuous: a Gaussian code under a KL price keeps only what the next frame needs beyond the last two (AdaWorld, arXiv
+2503.18938, section 3.1); k-means over the codes gives the buttons.
+vq: as Genie published it (arXiv 2402.15391, section 2.1): spacetime transformers over pixels, a codebook of few codes.
 
-Legend: b batch, t frames, z latent action, c channels.
+In both, copying is made to fail: the decoder predicts a change, changed pixels weigh more, and the decoder sees the
+frames before, so that passive motion is free and only control is left to pay for.
+
+Legend: b batch, t frames, z latent action, c channels, k codes.
 """
 
 from __future__ import annotations
@@ -15,21 +18,115 @@ from torch import Tensor, nn
 
 from threeworlds.nn.conv import FACTOR
 from threeworlds.nn.losses import changed_weight
+from threeworlds.nn.quantize import VQ, relative_entropy
+from threeworlds.routes.genie.collapse import CollapseWatch, signs
 from threeworlds.routes.genie.recipes import LatentActionConfig
+from threeworlds.routes.genie.transformer import SpaceTimeNet, from_patches, patch_grid, to_patches
 from threeworlds.types import Batch
 
 SIZE = 32  # the model looks at pictures of about this many pixels a side; larger frames are averaged down
+PROBED = 4  # clips of a batch on which another step's code is tried
 
 
 class LatentAction(nn.Module):
-    """frames -> latent actions between them, and the buttons (codes) they fall on."""
+    """What both kinds share: frames -> buttons (codes) between them; the loss; the watch for collapse; the labels."""
 
-    centres: Tensor
+    labelled_video: Tensor
+    labelled_action: Tensor
 
-    def __init__(self, config: LatentActionConfig, height: int, width: int) -> None:
+    def __init__(self, config: LatentActionConfig, height: int, width: int, actions: int) -> None:
+        """``actions``: how many true ones there are, where some steps are labelled."""
         super().__init__()
         self.config = config
         self.pool = max(1, min(height, width) // SIZE)
+        self.height, self.width = height // self.pool, width // self.pool
+        self.watch = CollapseWatch()
+        self.head = nn.Linear(config.latent, actions) if config.labels else None
+        if config.labels:
+            if actions < 2:
+                raise ValueError(f"labels {config.labels}: these clips have no discrete actions to learn names from")
+            clips = -(-config.labels // (config.frames - 1))
+            size = (clips, config.frames, 3, self.height, self.width)
+            self.register_buffer("labelled_video", torch.zeros(size, dtype=torch.uint8))
+            self.register_buffer("labelled_action", torch.zeros(clips, config.frames - 1, dtype=torch.long))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        assert batch.video is not None
+        video = self._look(batch.video)
+        latent, price, use = self._draw(video)
+        error = self._error(video, latent)
+        now, after = video[:, 1:-1], video[:, 2:]
+        loss = (changed_weight(now, after, self.config.changed) * error).mean() + price
+        copied = (now - after).square()
+        metrics = {**self._signs(video, latent, error, copied), **use}
+        if self.training:
+            metrics |= self.watch.look(metrics)
+        if self.head is not None:
+            loss = loss + self._named(metrics)
+        return loss, metrics
+
+    def infer_codes(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> the button of each step, int64 [b, t - 1]."""
+        raise NotImplementedError
+
+    def latent(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> latent actions [b, t - 1, z], before they are made buttons."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def take_labels(self, batch: Batch) -> None:
+        """Keep the first labelled clips of a batch, once, before training."""
+        assert batch.video is not None and batch.action is not None and self.head is not None
+        clips = len(self.labelled_video)
+        if len(batch.video) < clips:
+            raise ValueError(f"labels {self.config.labels}: at most {len(batch.video) * (self.config.frames - 1)}")
+        self.labelled_video.copy_(((self._look(batch.video[:clips]) + 1) * 127.5).round())
+        self.labelled_action.copy_(batch.action[:clips])
+
+    @torch.no_grad()
+    def make_buttons(self, batch: Batch) -> None:
+        """After training: settle what the buttons are."""
+
+    def _draw(self, video: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Latent actions [b, t - 2, z] of all steps but the first, what they cost, and metrics of their use."""
+        raise NotImplementedError
+
+    def _decode(self, video: Tensor, latent: Tensor) -> Tensor:
+        """Frames up to the last but one, latents [b, t - 2, z] -> the change to frames 1 .. t - 2."""
+        raise NotImplementedError
+
+    def _error(self, video: Tensor, latent: Tensor) -> Tensor:
+        return (video[:, 1:-1] + self._decode(video, latent) - video[:, 2:]).square()
+
+    @torch.no_grad()
+    def _signs(self, video: Tensor, latent: Tensor, error: Tensor, copied: Tensor) -> dict[str, Tensor]:
+        other = self._error(video[:PROBED], latent.roll(1, 0)[:PROBED])
+        own, wrong, copy = (x[:PROBED].mean((2, 3, 4)).flatten() for x in (error, other, copied))
+        return signs(own, wrong, copy)
+
+    def _named(self, metrics: dict[str, Tensor]) -> Tensor:
+        """Cross-entropy of the true actions on a few of the labelled clips."""
+        assert self.head is not None
+        chosen = torch.randint(len(self.labelled_video), (self.config.batch_size,))
+        video = self.labelled_video[chosen].float() / 127.5 - 1
+        logits, action = self.head(self._latent(video)), self.labelled_action[chosen]
+        metrics["labels_right"] = (logits.argmax(-1) == action).float().mean()
+        return F.cross_entropy(logits.flatten(0, 1), action.flatten())
+
+    def _latent(self, video: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _look(self, video: Tensor) -> Tensor:
+        return F.avg_pool3d(video, (1, self.pool, self.pool)) if self.pool > 1 else video
+
+
+class ContinuousAction(LatentAction):
+    """A small Gaussian code from pairs of frames, by convolutions; buttons by k-means."""
+
+    centres: Tensor
+
+    def __init__(self, config: LatentActionConfig, height: int, width: int, actions: int = 0) -> None:
+        super().__init__(config, height, width, actions)
         first, second, third = config.channels
         self.encoder = nn.Sequential(
             nn.Conv2d(9, first, 4, 2, 1),
@@ -39,27 +136,14 @@ class LatentAction(nn.Module):
             nn.Conv2d(second, third, 4, 2, 1),
             nn.SiLU(),
             nn.Flatten(),
-            nn.Linear(third * (height // self.pool // FACTOR) * (width // self.pool // FACTOR), 2 * config.latent),
+            nn.Linear(third * (self.height // FACTOR) * (self.width // FACTOR), 2 * config.latent),
         )
         self.decoder = FilmUNet(config.channels, config.latent)
         self.register_buffer("centres", torch.zeros(config.codes, config.latent))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        assert batch.video is not None
-        video = self._look(batch.video)
-        mean, log_variance = self._posterior(video[:, 1:])
-        latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        before, now, after = (video[:, i : i + video.shape[1] - 2].flatten(0, 1) for i in range(3))
-        error = (now + self.decoder(torch.cat([before, now], dim=1), latent.flatten(0, 1)) - after).square()
-        reconstruction = (changed_weight(now, after, self.config.changed) * error).mean()
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
-        copy = (now - after).square().mean()
-        metrics = {"kl": kl.detach(), "error_over_copy": (error.mean() / copy.clamp_min(1e-8)).detach()}
-        return reconstruction + self.config.kl * kl, metrics
-
     def latent(self, video: Tensor) -> Tensor:
-        """video [b, t, c, h, w] -> latent actions [b, t - 1, z], means."""
-        return self._posterior(self._look(video))[0]
+        """video [b, t, c, h, w] -> means of the latent actions [b, t - 1, z]."""
+        return self._latent(self._look(video))
 
     def infer_codes(self, video: Tensor) -> Tensor:
         """video [b, t, c, h, w] -> the nearest button of each step, int64 [b, t - 1]."""
@@ -77,8 +161,19 @@ class LatentAction(nn.Module):
         best = runs[spreads.index(min(spreads))][0]
         self.centres.copy_(torch.from_numpy(best).to(self.centres))
 
-    def _look(self, video: Tensor) -> Tensor:
-        return F.avg_pool3d(video, (1, self.pool, self.pool)) if self.pool > 1 else video
+    def _draw(self, video: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        mean, log_variance = self._posterior(video[:, 1:])
+        latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
+        return latent, self.config.kl * kl, {"kl": kl.detach()}
+
+    def _decode(self, video: Tensor, latent: Tensor) -> Tensor:
+        pairs = torch.cat([video[:, :-2], video[:, 1:-1]], dim=2).flatten(0, 1)
+        change: Tensor = self.decoder(pairs, latent.flatten(0, 1))
+        return change.unflatten(0, latent.shape[:2])
+
+    def _latent(self, video: Tensor) -> Tensor:
+        return self._posterior(video)[0]
 
     def _posterior(self, video: Tensor) -> tuple[Tensor, Tensor]:
         """Every pair of neighbours: [b, t, c, h, w] -> mean and log variance [b, t - 1, z]."""
@@ -87,6 +182,60 @@ class LatentAction(nn.Module):
         code = self.encoder(pairs.contiguous(memory_format=torch.channels_last))
         mean, log_variance = code.unflatten(0, before.shape[:2]).chunk(2, dim=-1)
         return mean, log_variance.clamp(-10, 4)
+
+
+class VectorQuantizedAction(LatentAction):
+    """A codebook of a few codes between two spacetime transformers over pixels.
+
+    The encoder sees the frames up to the one that the action led to, the decoder those before it and the code. Against
+    collapse: dead codes are reset (in :class:`VQ`), and an uneven use of the codes in a batch has a price.
+    """
+
+    def __init__(self, config: LatentActionConfig, height: int, width: int, actions: int = 0) -> None:
+        super().__init__(config, height, width, actions)
+        self.side = config.transformer.patch
+        self.grid = patch_grid(self.height, self.width, self.side)
+        pixels = 3 * self.side**2
+        self.encoder = SpaceTimeNet(config.transformer, 2 * pixels, config.latent, self.grid)
+        self.quantizer = VQ(config.codes, config.latent)
+        self.button = nn.Linear(config.latent, config.transformer.width)
+        self.decoder = SpaceTimeNet(config.transformer, 2 * pixels, pixels, self.grid)
+        nn.init.zeros_(self.decoder.read_out.weight)
+
+    def latent(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> unit vectors [b, t - 1, z], before the codebook."""
+        return F.normalize(self._latent(self._look(video)), dim=-1)
+
+    def infer_codes(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> the code of each step, int64 [b, t - 1]."""
+        return self.quantizer.index(self.latent(video))
+
+    def _draw(self, video: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        latent = self._latent(video)[:, 1:]
+        code, index, commitment = self.quantizer(latent)
+        entropy = relative_entropy(self.quantizer.soft_use(latent))
+        use = relative_entropy(F.one_hot(index, self.quantizer.size).float().flatten(0, -2).mean(0))
+        price = self.config.commitment * commitment - self.config.entropy * entropy
+        return code, price, {"usage": use.detach(), "commitment": commitment.detach()}
+
+    def _decode(self, video: Tensor, latent: Tensor) -> Tensor:
+        seen = self._with_change(video[:, :-1])
+        return from_patches(self.decoder(seen, self.button(latent)), self.side, self.grid)
+
+    def _latent(self, video: Tensor) -> Tensor:
+        latent: Tensor = self.encoder(self._with_change(video)).mean(2)
+        return latent
+
+    def _with_change(self, video: Tensor) -> Tensor:
+        """Patches of each frame but the first, beside how it differs from the one before: [b, t - 1, n, 2 c p p]."""
+        frames = torch.cat([video[:, 1:], video[:, 1:] - video[:, :-1]], dim=2)
+        return to_patches(frames, self.side)
+
+
+def build_latent_action(config: LatentActionConfig, height: int, width: int, actions: int) -> LatentAction:
+    """The kind that the config names."""
+    kinds = {"continuous": ContinuousAction, "vq": VectorQuantizedAction}
+    return kinds[config.kind](config, height, width, actions)
 
 
 class FilmUNet(nn.Module):

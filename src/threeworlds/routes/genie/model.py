@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from threeworlds.routes.genie.dynamics import Cache, Dynamics
-from threeworlds.routes.genie.latent_action import LatentAction
+from threeworlds.routes.genie.latent_action import build_latent_action
 from threeworlds.routes.genie.recipes import GenieConfig
-from threeworlds.routes.genie.tokenizer import Tokenizer
+from threeworlds.routes.genie.tokenizer import build_tokenizer
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Stage, State
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ class Genie(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
         self.n_codes = config.actions.codes
-        self.tokenizer = Tokenizer(config.tokenizer, spec.height, spec.width)
-        self.actions = LatentAction(config.actions, spec.height, spec.width)
+        self.tokenizer = build_tokenizer(config.tokenizer, spec.height, spec.width)
+        known = spec.action.size if spec.action.kind == "discrete" else 0
+        self.actions = build_latent_action(config.actions, spec.height, spec.width, known)
         codebook = self.tokenizer.codes(torch.arange(self.tokenizer.size))
         self.dynamics = Dynamics(config.dynamics, codebook, self.n_codes, self.tokenizer.grid)
 
@@ -58,12 +59,13 @@ class Genie(nn.Module):
         codes = self._codes(context, frames, action)
         generator = torch.Generator().manual_seed(seed)
         past, time = self.remember(context, codes[:, : context.shape[1] - 1])
-        made = []
+        made = list(self.tokenizer.encode(context).unbind(1)) if self.tokenizer.memory else []
         for code in codes[:, context.shape[1] - 1 :].unbind(1):
             tokens, past = self.dynamics.next_frame(past, code, time, generator)
             past, time = self.forget(past), time + 1
             made.append(tokens)
-        video = self.tokenizer.decode(torch.stack(made, dim=1))
+        seen = frames + self.tokenizer.memory
+        video = self.tokenizer.decode(torch.stack(made[-seen:], dim=1))[:, -frames:]
         return Imagined(video=video, seconds=perf_counter() - start)
 
     def remember(self, context: Tensor, codes: Tensor) -> tuple[Cache, int]:
@@ -118,7 +120,9 @@ def stages(model: nn.Module) -> list[Stage]:
             share=actions.share,
             frames=actions.frames,
             batch_size=actions.batch_size,
+            columns=("video", "action") if actions.labels else ("video",),
             optim=Optim(learning_rate=actions.learning_rate),
+            prepare=model.actions.take_labels if actions.labels else None,
             finish=model.actions.make_buttons,
         ),
         Stage(

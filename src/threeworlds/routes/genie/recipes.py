@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """A spacetime transformer over patches of pixels; there is one on each side of a codebook."""
+
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    patch: int = 8  # pixels a side
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """Frames <-> tokens of a grid eight times smaller, by finite scalar quantization."""
+    """Frames <-> a grid of tokens.
 
-    channels: tuple[int, int, int] = (16, 32, 64)
-    levels: tuple[int, ...] = (5, 5, 5)  # 125 codes: few enough to be predictable
+    conv: convolutions and finite scalar quantization, each frame by itself, a grid eight times smaller. spacetime:
+    Genie's ST-ViViT, transformers and a learnt codebook.
+    """
+
+    kind: Literal["conv", "spacetime"] = "conv"
+    channels: tuple[int, int, int] = (16, 32, 64)  # conv
+    levels: tuple[int, ...] = (5, 5, 5)  # conv: 125 codes, few enough to be predictable
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)  # spacetime
+    codes: int = 256  # spacetime
+    code_width: int = 16  # spacetime
+    commitment: float = 0.25  # spacetime: weight of the distance to the code
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
     share: float = 0.3
     frames: int = 4
@@ -21,13 +41,21 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentActionConfig:
-    """What changed between two frames: a small Gaussian code, then buttons by k-means (AdaWorld)."""
+    """What changed between two frames.
 
-    channels: tuple[int, int, int] = (32, 48, 64)
+    continuous: a small Gaussian code, then buttons by k-means (AdaWorld). vq: a codebook (Genie).
+    """
+
+    kind: Literal["continuous", "vq"] = "continuous"
+    channels: tuple[int, int, int] = (32, 48, 64)  # continuous
+    kl: float = 3e-3  # continuous: price of a code
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)  # vq
+    commitment: float = 0.25  # vq: weight of the distance to the code
+    entropy: float = 0.1  # vq: reward of an even use of the codes
     latent: int = 8
-    kl: float = 3e-3
     changed: float = 10.0  # extra weight of pixels that change
     codes: int = 8  # buttons
+    labels: int = 0  # steps whose true action is told; 0: from video alone
     share: float = 0.15
     frames: int = 4
     batch_size: int = 16
@@ -36,8 +64,9 @@ class LatentActionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicsConfig:
-    """The masked-token spacetime transformer."""
+    """What makes the next frame's tokens: a masked-token spacetime transformer, a few passes a frame."""
 
+    kind: Literal["masked"] = "masked"
     width: int = 128
     layers: int = 4
     heads: int = 4
@@ -47,7 +76,7 @@ class DynamicsConfig:
     clean: float = 0.5  # part of the frames that are wholly given
     batch_size: int = 16
     learning_rate: float = 1.5e-3
-    refinements: int = 4  # MaskGIT passes a frame
+    refinements: int = 4  # passes a frame
     temperature: float = 0.3
     guidance: float = 1.0  # 1: none
 
@@ -74,12 +103,25 @@ def small() -> GenieConfig:
 
 
 def base() -> GenieConfig:
-    """Half an hour on two cores, 32 or 64 pixels."""
+    """Under an hour on one or two cores, 32 or 64 pixels."""
     return GenieConfig(
-        tokenizer=TokenizerConfig(channels=(32, 64, 96), share=0.2),
-        actions=LatentActionConfig(share=0.15),
-        dynamics=DynamicsConfig(width=192, layers=6, heads=6, frames=12, learning_rate=1e-3),
+        tokenizer=TokenizerConfig(channels=(24, 48, 64), share=0.25),
+        actions=LatentActionConfig(share=0.1),
+        dynamics=DynamicsConfig(layers=5, refinements=6, guidance=1.5),
     )
 
 
-RECIPES: Mapping[str, Callable[[], GenieConfig]] = {"debug": debug, "small": small, "base": base}
+def published() -> GenieConfig:
+    """The parts as Genie published them, at the size of ``small``: spacetime transformers and learnt codebooks."""
+    return GenieConfig(
+        tokenizer=TokenizerConfig(kind="spacetime", learning_rate=1e-3),
+        actions=LatentActionConfig(kind="vq", share=0.3, learning_rate=1e-3),
+    )
+
+
+RECIPES: Mapping[str, Callable[[], GenieConfig]] = {
+    "debug": debug,
+    "small": small,
+    "base": base,
+    "published": published,
+}

@@ -41,6 +41,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         self._first = self._checked(np.full((1, *shape), 127, np.uint8) if first is None else first[None])
         self._frame = self._first[-1]
         self._past: Cache = []
+        self._tokens = torch.zeros(1, 0, 0, dtype=torch.long)  # of the last frames, as far back as decoding looks
         self._time = 0
         self._generator = torch.Generator()
 
@@ -54,6 +55,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         with torch.no_grad():
             frames = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
             self._past, self._time = self.model.remember(frames, self.model.infer_codes(frames))
+            self._tokens = self.model.tokenizer.encode(frames)
         self._frame = video[-1].copy()
         return self._frame.copy(), {}
 
@@ -68,7 +70,8 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
             tokens, past = self.model.dynamics.next_frame(
                 self._past, code, self._time, self._generator, refinements=self.refinements
             )
-            frame = self.model.tokenizer.decode(tokens[:, None])[0, 0]
+            self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)[:, -1 - self.model.tokenizer.memory :]
+            frame = self.model.tokenizer.decode(self._tokens)[0, -1]
         self._past, self._time = self.model.forget(past), self._time + 1
         self._frame = ((frame + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
         return self._frame.copy(), 0.0, False, False, {}

@@ -1,0 +1,56 @@
+"""Has a latent action model collapsed? Asked in every training step, and said aloud.
+
+Three signs, none of which the loss shows: few codes in use, no gain over copying the last frame, and frames that come
+out as well under another step's code as under their own. Legend: b batch, k codes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger("threeworlds.train")
+
+LEAST: Mapping[str, float] = {"usage": 0.5, "gain_over_copy": 0.05, "right_code_wins": 0.6}
+WORDS: Mapping[str, str] = {
+    "usage": "few codes are in use (entropy {:.2f} of the most it could be)",
+    "gain_over_copy": "it is no better than copying the last frame (gain {:.2f})",
+    "right_code_wins": "another step's code explains a frame as well as its own (right one wins {:.2f}, chance 0.50)",
+}
+PATIENCE = 200  # steps before anything is said, and between one warning and the next
+MEMORY = 0.98  # of the running means
+
+
+def signs(own: Tensor, other: Tensor, copy: Tensor) -> dict[str, Tensor]:
+    """From squared errors [b] under the step's own code, under another step's, and of copying the last frame."""
+    gain = 1 - own.mean() / copy.mean().clamp_min(1e-8)
+    wins = ((own < other).float() + 0.5 * (own == other).float()).mean()
+    return {"gain_over_copy": gain.detach(), "right_code_wins": wins.detach()}
+
+
+def collapsed(signs: Mapping[str, float]) -> list[str]:
+    """What is wrong, in words; nothing if all is well."""
+    return [WORDS[name].format(value) for name, value in signs.items() if name in LEAST and value < LEAST[name]]
+
+
+class CollapseWatch:
+    """Running means of the signs. Warns once they have had time to rise, and again while they have not."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.means: dict[str, float] = {}
+
+    def look(self, signs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One training step's signs -> the metric ``collapsed``: 1 or 0."""
+        self.steps += 1
+        for name, value in signs.items():
+            self.means[name] = MEMORY * self.means.get(name, float(value)) + (1 - MEMORY) * float(value)
+        wrong = collapsed(self.means)
+        if wrong and self.steps % PATIENCE == 0:
+            logger.warning(
+                "latent actions have collapsed or not formed after %d steps: %s", self.steps, "; ".join(wrong)
+            )
+        return {"collapsed": torch.tensor(float(bool(wrong)))}
