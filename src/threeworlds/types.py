@@ -181,6 +181,19 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class Surprised(Protocol):
+    """Says how unexpected each frame of a clip is, in a unit of its own: only the order of its answers counts."""
+
+    def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
+        """video [b, t, c, h, w], the data's own action [b, t - 1(, a)] or None -> [b, t].
+
+        Frame t is judged by the frames before it; NaN where there are too few of them. A model that takes no actions
+        leaves them aside.
+        """
+        ...
+
+
+@runtime_checkable
 class Plans(Protocol):
     """Current frames and a goal picture -> actions."""
 

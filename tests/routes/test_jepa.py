@@ -7,7 +7,7 @@ import torch
 
 from threeworlds.routes.jepa.model import Jepa, stages
 from threeworlds.routes.jepa.objective import WorldModelObjective
-from threeworlds.routes.jepa.parts import Encoder, Predictor
+from threeworlds.routes.jepa.parts import Encoder, KeypointLook, Predictor
 from threeworlds.routes.jepa.recipes import PlannerConfig, WorldModelConfig, debug, rooms
 from threeworlds.types import ActionSpec, Batch, ClipSpec
 
@@ -41,6 +41,67 @@ def test_a_state_sees_its_frame_and_the_one_before():
     struck[0, 2] = 1 - struck[0, 2]
     change = (encoder(video) - encoder(struck)).abs().amax((0, 2))
     assert (change > 0).tolist() == [False, False, True, True, False]
+
+
+HALVES = replace(CONFIG, look="keypoints", halves=True, gain=4.0)
+
+
+@pytest.mark.parametrize("look", ["grid", "keypoints"])
+def test_the_velocity_half_is_the_change_of_the_place_half(look):
+    encoder, video = Encoder(replace(HALVES, look=look), 16, 16).eval(), torch.rand(2, 5, 3, 16, 16)
+    place, velocity = encoder(video).chunk(2, dim=-1)
+    torch.testing.assert_close(velocity[:, 1:], 4 * (place[:, 1:] - place[:, :-1]))
+    assert (velocity[:, 0] == 0).all()
+    torch.testing.assert_close(encoder(video[:, 3:])[:, :, :4], place[:, 3:])  # a place needs one frame alone
+
+
+def test_a_keypoint_finds_a_bright_spot_wherever_it_is():
+    """With maps of brightness, the place read off a spot moves by as much as the spot does."""
+    look = KeypointLook(replace(HALVES, channels=(4, 4, 4), keypoints=1), 3, 4, 64, 64).eval()
+    look.conv, look.maps, look.features = torch.nn.AvgPool2d(4), torch.nn.Conv2d(3, 1, 1), torch.nn.Conv2d(3, 4, 1)
+    torch.nn.init.constant_(look.maps.weight, 10.0)
+    look.head = torch.nn.Identity()
+    film = torch.zeros(2, 3, 64, 64)
+    film[0, :, 20:24, 8:12], film[1, :, 32:36, 40:44] = 1, 1
+    where = look(film)[:, :2]
+    torch.testing.assert_close(where[1] - where[0], torch.tensor([8.0, 3.0]) / 15 * 2, atol=1e-3, rtol=0)
+
+
+def test_second_order_states_move_on_evenly_where_no_force_acts():
+    predictor = Predictor(replace(HALVES, dynamics="second-order"), FIVE)  # starts without a force
+    z = torch.randn(3, 8)
+    ahead = predictor.roll_out(z, torch.zeros(3, 6, dtype=torch.long), 6)
+    place, velocity = z.chunk(2, dim=-1)
+    steps = torch.arange(1, 7)[:, None]
+    torch.testing.assert_close(ahead[..., :4], place[:, None] + steps * velocity[:, None] / 4)
+    torch.testing.assert_close(ahead[..., 4:], velocity[:, None].expand(-1, 6, -1))
+
+
+def test_a_force_changes_the_velocity_and_that_the_place():
+    predictor = Predictor(replace(HALVES, dynamics="second-order"), FIVE)
+    torch.nn.init.constant_(predictor.read_out.bias, 0.5)
+    after = predictor(torch.zeros(1, 8), torch.zeros(1, dtype=torch.long))
+    torch.testing.assert_close(after, torch.tensor([[0.125] * 4 + [0.5] * 4]))
+
+
+@pytest.mark.parametrize(("change", "message"), [({"stack": 1}, "halves"), ({"state": 7}, "even")])
+def test_halves_need_two_frames_and_an_even_state(change, message):
+    with pytest.raises(ValueError, match=message):
+        Encoder(replace(HALVES, **change), 16, 16)
+
+
+def test_second_order_needs_halves():
+    with pytest.raises(ValueError, match="halves"):
+        Predictor(replace(CONFIG, dynamics="second-order"), FIVE)
+
+
+def test_surprise_is_the_error_of_the_state_expected(jepa):
+    video, action = torch.rand(2, 4, 3, 16, 16), torch.randint(5, (2, 3))
+    z = jepa.represent(video).z
+    expected = jepa.imagine(video[:, :3], 1, action).z[:, 0]
+    found = jepa.surprise(video, action)
+    assert found[:, 0].isnan().all()
+    torch.testing.assert_close(found[:, 3], (expected - z[:, 3]).square().mean(-1))
 
 
 def test_a_roll_out_is_one_step_after_another():

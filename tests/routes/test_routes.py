@@ -9,13 +9,13 @@ import torch
 import threeworlds.routes
 from threeworlds.routes import ROUTES, get_route
 from threeworlds.train import Budget, load_model, train_route
-from threeworlds.types import Batch, Generates, Plans, Plays, Predicts, Prompt, Reconstructs, Represents
+from threeworlds.types import Batch, Generates, Plans, Plays, Predicts, Prompt, Reconstructs, Represents, Surprised
 
 EVERY_RECIPE = [(name, recipe) for name in ROUTES for recipe in get_route(name).recipes]
 CAN = {
-    "sora": {Generates, Predicts, Represents, Reconstructs},
-    "genie": {Plays, Predicts, Represents, Reconstructs},
-    "jepa": {Predicts, Represents, Reconstructs, Plans},
+    "sora": {Generates, Predicts, Represents, Reconstructs, Surprised},
+    "genie": {Plays, Predicts, Represents, Reconstructs, Surprised},
+    "jepa": {Predicts, Represents, Reconstructs, Plans, Surprised},
 }
 
 
@@ -72,8 +72,21 @@ def test_a_loaded_model_answers_as_the_trained_one(name, trained, arena_store):
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_what_a_route_can_do_is_what_it_says(name, trained):
-    protocols = {Generates, Predicts, Represents, Reconstructs, Plays, Plans}
+    protocols = {Generates, Predicts, Represents, Reconstructs, Plays, Plans, Surprised}
     assert {protocol for protocol in protocols if isinstance(trained[name].model, protocol)} == CAN[name]
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_surprise_by_a_frame_depends_on_it_and_on_those_before(name, trained):
+    video, action = torch.rand(2, 6, 3, 32, 32) * 2 - 1, torch.zeros(2, 5, dtype=torch.long)
+    struck = video.clone()
+    struck[:, 3] = -struck[:, 3]
+    before, after = (trained[name].model.surprise(clip, action) for clip in (video, struck))
+    assert before.shape == (2, 6)
+    assert before[:, 0].isnan().all()
+    assert before[:, 1:].isfinite().all()
+    torch.testing.assert_close(before[:, 1:3], after[:, 1:3], rtol=1e-4, atol=1e-4)
+    assert (before[:, 3] != after[:, 3]).all()
 
 
 @pytest.mark.parametrize("name", ROUTES)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "threeworlds.result/1"
 # Each a module of this package; the report shows a new one without change.
-QUESTIONS = ("prediction", "hallucination", "control", "understanding", "text", "planning", "cost")
+QUESTIONS = ("prediction", "hallucination", "control", "understanding", "surprise", "text", "planning", "cost")
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)

@@ -89,6 +89,22 @@ class Dynamics(nn.Module):
             tokens = torch.where(confidence >= lowest, sampled, self.mask)
         return tokens[:, 0], self.logits(tokens, code[:, None], past, time)[1]
 
+    @torch.no_grad()
+    def surprise(self, tokens: Tensor, codes: Tensor) -> Tensor:
+        """Negative log-likelihood of each frame's tokens given the frames before it, in nats: [b, t], NaN at the first.
+
+        All tokens of a frame are hidden at once, so it is the sum over tokens of what each costs alone.
+        """
+        past, hidden = self.logits(tokens, codes)[1], torch.full_like(tokens[:, :1], self.mask)
+        costs = [tokens.new_full((len(tokens),), torch.nan, dtype=torch.float32)]
+        for time in range(1, tokens.shape[1]):
+            first = max(0, time - self.config.frames + 1)
+            seen = [(key[..., first:time, :], value[..., first:time, :]) for key, value in past]
+            logits = self.logits(hidden, codes[:, time : time + 1], seen, time)[0]
+            cost = F.cross_entropy(logits.flatten(0, 2), tokens[:, time].flatten(), reduction="none")
+            costs.append(cost.unflatten(0, (len(tokens), -1)).sum(1))
+        return torch.stack(costs, dim=1)
+
     def _guided(self, tokens: Tensor, code: Tensor, past: Cache, time: int) -> Tensor:
         logits = self.logits(tokens, code, past, time)[0]
         if self.config.guidance == 1:

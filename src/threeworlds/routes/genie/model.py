@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Genie(nn.Module):
-    """Plays, Predicts (given latent actions, or letting it run), Represents and Reconstructs."""
+    """Plays, Predicts (given latent actions, or letting it run), Represents, Reconstructs, and is Surprised."""
 
     control: Literal["none", "action", "code"] = "code"
 
@@ -67,6 +67,11 @@ class Genie(nn.Module):
         seen = frames + self.tokenizer.memory
         video = self.tokenizer.decode(torch.stack(made[-seen:], dim=1))[:, -frames:]
         return Imagined(video=video, seconds=perf_counter() - start)
+
+    def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
+        """Negative log-likelihood of each frame's tokens under the latent action seen in it. ``action`` is not used."""
+        codes = F.pad(self.infer_codes(video), (1, 0), value=self.dynamics.null)
+        return self.dynamics.surprise(self.tokenizer.encode(video), codes)
 
     def remember(self, context: Tensor, codes: Tensor) -> tuple[Cache, int]:
         """Take in finished frames [b, k, c, h, w] and the codes [b, k - 1] between them -> cache, next frame's time."""

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from threeworlds.planning import SEARCHES
@@ -63,6 +64,13 @@ class Jepa(nn.Module):
     def can_act(self) -> bool:
         """Whether there is an actor, that acts without search."""
         return self.actor is not None
+
+    @torch.no_grad()
+    def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
+        """Squared error of each state as predicted from the one before: [b, t], NaN at the first frame."""
+        z = self.encoder(video)
+        expected = self.predictor(z[:, :-1], None if self.spec.action.kind == "none" else action)
+        return F.pad((expected - z[:, 1:]).square().mean(-1), (1, 0), value=torch.nan)
 
     @torch.no_grad()
     def plan(self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None) -> Plan:

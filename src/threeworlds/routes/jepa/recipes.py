@@ -12,6 +12,11 @@ class WorldModelConfig:
     """Encoder and predictor, trained together."""
 
     channels: tuple[int, int, int] = (16, 32, 64)
+    look: Literal["grid", "keypoints"] = "grid"  # at frames: features laid flat, or where attention maps look
+    keypoints: int = 16  # attention maps
+    halves: bool = False  # each frame alone, and the state is its place-like half and gain times how that changed
+    gain: float = 5.0  # of the velocity half, so that SIGReg finds it as wide as the other
+    dynamics: Literal["free", "second-order"] = "free"  # second-order: f is a force on the velocity half
     stack: int = 2  # frames that make a state: 2 where things have speed, 1 where position is all
     state: int = 64  # d
     hidden: int = 256  # width of the encoder's and the predictor's MLPs
@@ -106,7 +111,9 @@ def small() -> JepaConfig:
 def base() -> JepaConfig:
     """Half an hour on two cores, 32 or 64 pixels."""
     return JepaConfig(
-        world=WorldModelConfig(channels=(32, 64, 96), state=128, hidden=384, layers=3),
+        world=WorldModelConfig(
+            channels=(24, 48, 96), look="keypoints", keypoints=32, halves=True, state=128, hidden=384, layers=3
+        ),
         decoder=DecoderConfig(channels=(32, 64, 128)),
     )
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from threeworlds.flow.solver import Velocity, solver_named, time_grid
 from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
-from threeworlds.routes.sora.objective import FlowObjective
+from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
 from threeworlds.routes.sora.recipes import SoraConfig
 from threeworlds.routes.sora.rollout import between
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, State
 
 
 class Sora(nn.Module):
-    """Generates, Predicts, Represents and Reconstructs."""
+    """Generates, Predicts, Represents, Reconstructs, and is Surprised."""
 
     control: Literal["none", "action", "code"] = "none"
 
@@ -56,6 +56,11 @@ class Sora(nn.Module):
     def reconstruct(self, video: Tensor) -> Tensor:
         """Encoded and decoded: the floor of error under everything this route shows."""
         return self.autoencoder.decode(self.autoencoder.encode(video))
+
+    @torch.no_grad()
+    def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
+        """Flow-matching loss of each frame after the ones before it. ``action`` is not used: this route takes none."""
+        return flow_surprise(self.generator, self.autoencoder.encode(video))
 
     def _nothing(self, batch: int) -> Tensor:
         return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid)

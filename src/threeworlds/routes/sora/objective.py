@@ -11,6 +11,8 @@ from threeworlds.routes.sora.recipes import GeneratorConfig
 from threeworlds.types import Batch
 
 TASKS = ("words", "prefix", "suffix", "both", "scattered", "levels")  # what is clean; "levels": one level per frame
+LEVELS = (0.2, 0.5)  # times on the path at which surprise is measured: near the noise, so that what is coarse counts
+REMEMBERED = 3  # frames that surprise looks back
 
 
 class FlowObjective(nn.Module):
@@ -39,6 +41,28 @@ class FlowObjective(nn.Module):
             return ("",) * size
         dropped = (torch.rand(size) < self.generator.config.caption_dropout).tolist()
         return tuple("" if drop else text for drop, text in zip(dropped, batch.caption, strict=True))
+
+
+@torch.no_grad()
+def flow_surprise(generator: Generator, latent: Tensor) -> Tensor:
+    """Flow-matching loss of each frame, alone in noise after the frames before it: [b, t, c, y, x] -> [b, t].
+
+    NaN at the first frame. Levels and noise are the same for every frame and clip, so that only the frames differ.
+    """
+    draws = torch.Generator().manual_seed(0)
+    noise = torch.randn(latent.shape[2:], generator=draws).to(latent)
+    words, losses = generator.words(("",) * len(latent)), [latent.new_full((len(latent),), torch.nan)]
+    for time in range(1, latent.shape[1]):
+        past, frame = latent[:, max(0, time - REMEMBERED) : time], latent[:, time]
+        known = latent.new_ones(past.shape[:2])
+        loss = torch.zeros(())
+        for level in LEVELS:
+            noisy = (1 - level) * noise + level * frame
+            levels = torch.cat([known, known.new_full((len(known), 1), level)], dim=1)
+            estimate = generator(torch.cat([past, noisy[:, None]], dim=1), levels, words)[:, -1]
+            loss = loss + ((estimate - frame) / (1 - level)).square().mean((1, 2, 3)) / len(LEVELS)
+        losses.append(loss)
+    return torch.stack(losses, dim=1)
 
 
 def frame_times(batch: int, frames: int, config: GeneratorConfig) -> Tensor:
