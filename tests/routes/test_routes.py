@@ -39,12 +39,15 @@ def test_an_unknown_route_is_named_with_those_there_are():
 
 
 @pytest.mark.parametrize(("name", "recipe"), EVERY_RECIPE)
-def test_every_recipe_builds_and_takes_one_step(name, recipe, arena_store):
+def test_every_recipe_builds_and_takes_one_step(name, recipe, arena_store, rooms_spec):
     route = get_route(name)
-    model = route.build(route.recipes[recipe](), arena_store.spec)
+    spec = rooms_spec if recipe == "rooms" else arena_store.spec
+    model = route.build(route.recipes[recipe](), spec)
     stage = route.stages(model)[0]
-    video = torch.rand(2, stage.frames, 3, 32, 32) * 2 - 1
-    loss, metrics = stage.module(Batch(video=video, action=torch.zeros(2, stage.frames - 1, dtype=torch.long)))
+    video = torch.rand(2, stage.frames, 3, spec.height, spec.width) * 2 - 1
+    steps = (2, stage.frames - 1)
+    action = torch.zeros(steps, dtype=torch.long) if spec.action.kind == "discrete" else torch.zeros(*steps, 2)
+    loss, metrics = stage.module(Batch(video=video, action=action))
     assert loss.isfinite()
     assert loss.requires_grad
     assert all(torch.as_tensor(value).isfinite() for value in metrics.values())
