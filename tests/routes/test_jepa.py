@@ -58,12 +58,13 @@ def test_the_velocity_half_is_the_change_of_the_place_half(look):
 def test_a_keypoint_finds_a_bright_spot_wherever_it_is():
     """With maps of brightness, the place read off a spot moves by as much as the spot does."""
     look = KeypointLook(replace(HALVES, channels=(4, 4, 4), keypoints=1), 3, 4, 64, 64).eval()
-    look.conv, look.maps, look.features = torch.nn.AvgPool2d(4), torch.nn.Conv2d(3, 1, 1), torch.nn.Conv2d(3, 4, 1)
+    look.conv, look.maps = torch.nn.AvgPool2d(4), torch.nn.Conv2d(3, 1, 1)
     torch.nn.init.constant_(look.maps.weight, 10.0)
-    look.head = torch.nn.Identity()
+    look.head, look.features = torch.nn.Identity(), torch.nn.Parameter(torch.eye(3)[None])
     film = torch.zeros(2, 3, 64, 64)
     film[0, :, 20:24, 8:12], film[1, :, 32:36, 40:44] = 1, 1
-    where = look(film)[:, :2]
+    where, what = look(film).split([2, 3], dim=-1)
+    torch.testing.assert_close(what, torch.ones(2, 3), atol=0.05, rtol=0)  # it sees white there
     torch.testing.assert_close(where[1] - where[0], torch.tensor([8.0, 3.0]) / 15 * 2, atol=1e-3, rtol=0)
 
 

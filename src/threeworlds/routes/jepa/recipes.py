@@ -14,6 +14,7 @@ class WorldModelConfig:
     channels: tuple[int, int, int] = (16, 32, 64)
     look: Literal["grid", "keypoints"] = "grid"  # at frames: features laid flat, or where attention maps look
     keypoints: int = 16  # attention maps
+    cell: int = 4  # pixels a side of their cells: 2 tells small shapes apart, and costs three times as much
     halves: bool = False  # each frame alone, and the state is its place-like half and gain times how that changed
     gain: float = 5.0  # of the velocity half, so that SIGReg finds it as wide as the other
     dynamics: Literal["free", "second-order"] = "free"  # second-order: f is a force on the velocity half
@@ -112,7 +113,16 @@ def base() -> JepaConfig:
     """Half an hour on two cores, 32 or 64 pixels."""
     return JepaConfig(
         world=WorldModelConfig(
-            channels=(24, 48, 96), look="keypoints", keypoints=32, halves=True, state=128, hidden=384, layers=3
+            look="keypoints",
+            keypoints=32,
+            cell=2,
+            halves=True,
+            dynamics="second-order",
+            state=128,
+            hidden=384,
+            layers=3,
+            frames=6,
+            unroll=5,
         ),
         decoder=DecoderConfig(channels=(32, 64, 128)),
     )
