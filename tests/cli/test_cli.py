@@ -234,22 +234,89 @@ def test_train_makes_its_own_clips_and_takes_them_up_again(
     assert run(*words, "--resume") == 0
 
 
-def test_imagine_from_words_and_from_frames(trained: dict[str, Path], tmp_path: Path) -> None:
-    prefix, film = tmp_path / "prefix.gif", tmp_path / "film.png"
-    assert run("worlds", "--world", "arena", "--film", prefix) == 0
-    assert run("imagine", "a red disc rises", "--checkpoint", trained["sora"], "--frames", 8, "--out", film) == 0
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short film of the arena."""
+    path = tmp_path_factory.mktemp("films") / "clip.gif"
+    assert run("worlds", "--world", "arena", "--film", path) == 0
+    with Image.open(path) as film:
+        frames = []
+        for number in range(4):
+            film.seek(number)
+            frames.append(film.convert("RGB").resize((32, 32)))
+    short = path.with_name("short.gif")
+    frames[0].save(short, save_all=True, append_images=frames[1:], duration=100)
+    return short
+
+
+TASKS = {  # words -> frames of the film
+    "words": (("a small blue square moves up", "--frames", 24, "--size", "64x48"), 24),
+    "words to expand": (("blue square", "--expand", "--frames", 3), 3),
+    "a still": (("a red disc rests", "--frames", 1), 1),
+    "an image": (("--image", "{clip}", "--frames", 5), 6),
+    "after": (("a red disc goes left", "--extend", "{clip}", "--frames", 6), 10),
+    "before": (("--extend", "{clip}", "--backward", "--frames", 6, "--steps", 1), 10),
+    "a loop": (("--loop", "{clip}", "--frames", 2), 6),
+    "two films": (("--connect", "{clip}", "{clip}", "--frames", 3, "--guidance", 1.5), 11),
+    "an edit": (("a green disc", "--edit", "{clip}", "--strength", 0.4), 4),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_imagine_does_every_task(task: str, trained: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    words, frames = TASKS[task]
+    film = tmp_path / "film.png"
+    given = [str(word).format(clip=clip) for word in words]
+    assert run("imagine", *given, "--checkpoint", trained["sora"], "--out", film) == 0
     h, w = pixels(film).shape[:2]
-    assert w == 8 * h
-    words = ("imagine", "--checkpoint", trained["genie"], "--prefix", prefix, "--frames", 8, "--out", film)
-    assert run(*words) == 0
-    assert pixels(film).std() > 1
+    assert w == frames * h * (64 / 48 if "64x48" in words else 1)
 
 
-def test_imagine_says_what_a_model_cannot_do(trained: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("imagine", "a red disc", "--checkpoint", trained["genie"]) == 2
-    assert "takes no words" in capsys.readouterr().err
-    assert run("imagine", "--checkpoint", trained["genie"]) == 2
-    assert "--prefix" in capsys.readouterr().err
+def test_imagine_goes_on_with_the_other_routes(trained: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.png"
+    for route in ("genie", "jepa"):
+        assert run("imagine", "--checkpoint", trained[route], "--extend", clip, "--frames", 4, "--out", film) == 0
+        h, w = pixels(film).shape[:2]
+        assert w == 8 * h
+        assert pixels(film).std() > 1
+
+
+REFUSALS = {
+    "two tasks": (("sora", "--image", "{clip}", "--loop", "{clip}"), "one task at a time; got --image, --loop"),
+    "words outside": (("sora", "a purple sqare"), "'purple'; 'sqare' (near it: square"),
+    "odd size": (("sora", "--size", "40x32"), "size 40x32: width and height must be multiples of 16"),
+    "no size": (("sora", "--size", "large"), "expected WIDTHxHEIGHT"),
+    "no film": (("sora", "--extend", "{tmp}/none.mp4"), "none.mp4"),
+    "not a film": (("sora", "--extend", "{tmp}/words.mp4"), "words.mp4"),
+    "strength": (("sora", "--edit", "{clip}", "--strength", "1.5"), "strength=1.5"),
+    "a flag without its task": (("sora", "--backward"), "--backward goes with --extend"),
+    "length of an edit": (("sora", "--edit", "{clip}", "--frames", "3"), "keeps its length"),
+    "no frames": (("sora", "--frames", "0"), "--frames 0: at least 1"),
+    "suffix": (("sora", "--out", "{tmp}/film.xyz"), ".gif, .mp4, .png"),
+    "three shapes": (("sora", "red disc blue disc green disc", "--expand"), "3 shapes"),
+    "words for genie": (("genie", "a red disc"), "takes no words"),
+    "nothing for genie": (("genie",), "--image or --extend"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_imagine_says_what_cannot_be(
+    name: str, trained: dict[str, Path], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.mp4").write_text("this is no film")
+    (route, *words), told = REFUSALS[name]
+    given = [word.format(clip=clip, tmp=tmp_path) for word in words]
+    assert (
+        run(
+            "imagine",
+            *given,
+            "--checkpoint",
+            trained[route],
+            *(() if "--out" in words else ("--out", tmp_path / "f.png")),
+        )
+        == 2
+    )
+    assert told in capsys.readouterr().err
 
 
 def test_info_names_the_machine(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,12 @@ FORMATS = (".gif", ".mp4", ".png")
 SHORT_SIDE = 256  # pixels: small frames are enlarged to about this, or players blur them
 
 
+def check_format(path: Path) -> None:
+    """A ValueError unless films can be written to a file of that suffix."""
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"a film is written as one of {', '.join(FORMATS)}; got {path.name!r}")
+
+
 def write_film(video: np.ndarray, path: Path, *, fps: float) -> None:
     """Write video uint8 [t, h, w, 3]; the suffix of the path says the format.
 
@@ -24,8 +30,7 @@ def write_film(video: np.ndarray, path: Path, *, fps: float) -> None:
     """
     import numpy as np
 
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"a film is written as one of {', '.join(FORMATS)}; got {path.name!r}")
+    check_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     factor = max(1, SHORT_SIDE // min(video.shape[1:3]))
     video = np.ascontiguousarray(video.repeat(factor, axis=1).repeat(factor, axis=2))

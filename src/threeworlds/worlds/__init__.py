@@ -6,6 +6,7 @@ Importing this package makes ``gymnasium.make("threeworlds/arena-v0")`` and its 
 import gymnasium
 
 from threeworlds.worlds import arena, arena_text, motion, rooms
+from threeworlds.worlds.arena_expand import expand
 from threeworlds.worlds.arena_text import VOCABULARY, parse_caption
 from threeworlds.worlds.base import World, WorldEnv
 from threeworlds.worlds.collect import collect
@@ -28,6 +29,7 @@ WORLDS: dict[str, World] = {
             caption=arena_text.captions,
             parse_caption=parse_caption,
             vocabulary=VOCABULARY,
+            expand=expand,
             locate=arena.locate,
             masses=arena.masses,
             weights=arena.weights,

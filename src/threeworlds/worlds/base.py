@@ -6,6 +6,8 @@ but the actions, so drawing, captions and measurements are functions of the stat
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -65,6 +67,7 @@ class World:
     caption: Callable[[np.ndarray, np.random.Generator], tuple[Caption, ...]] | None = None  # of states [t, s]
     parse_caption: Callable[[str], dict[str, Any]] | None = None
     vocabulary: tuple[str, ...] = ()
+    expand: Callable[[str, np.random.Generator], str] | None = None  # a short prompt -> a whole caption
     locate: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames [n, h, w, 3] -> {name: [n, 2]}
     masses: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames [n, h, w, 3] -> {name: [n]}
     # frames [n, h, w, 3] -> {name: covered part of each pixel [n, h, w]}; see `locate.faint_weights`
@@ -78,6 +81,16 @@ class World:
     def env_id(self) -> str:
         """Name under which Gymnasium knows the world."""
         return f"threeworlds/{self.name}-v0"
+
+    def check_words(self, text: str) -> None:
+        """A ValueError that names the words of ``text`` that no caption of this world has, and those near them."""
+        unknown = [word for word in re.findall(r"[a-z0-9]+", text.lower()) if word not in self.vocabulary]
+        if unknown:
+            near = {word: difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.6) for word in unknown}
+            told = "; ".join(
+                f"{word!r}" + (f" (near it: {', '.join(near[word])})" if near[word] else "") for word in near
+            )
+            raise ValueError(f"not in the vocabulary of {self.name}: {told}. It has {', '.join(self.vocabulary)}")
 
     def spec(self, size: int | None = None, **options: Any) -> ClipSpec:
         """What its clips look like; ``options`` are checked as the simulator checks them."""
