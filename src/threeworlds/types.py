@@ -240,6 +240,7 @@ class Stage:
     batch_size: int
     columns: tuple[str, ...] = ("video",)  # of: video, action, state, caption, and the names that ``cache`` makes
     stride: int = 1  # a window takes every stride-th frame (discrete actions must then be absent from columns)
+    at_captions: float = 0.0  # part of the windows that start where a caption does
     optim: Optim = Optim()
     # Frozen earlier parts run once over the data: video [1, t, c, h, w] of an episode -> {name: [1, t, ...]}.
     cache: Callable[[Tensor], dict[str, Tensor]] | None = None

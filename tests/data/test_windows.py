@@ -208,3 +208,18 @@ def test_the_caption_chosen_is_never_worse_than_another(ranges: list[tuple[int, 
     text = window_caption(captions, start, start + span)
     best = max(covered, default=0)
     assert (covered[int(text)] == best) if text else 2 * best < span
+
+
+def test_windows_at_captions_start_where_a_caption_does(tmp_path: Path) -> None:
+    texts = tuple(Caption(start=8 * i, stop=8 * i + 16, text=str(8 * i)) for i in range(4))
+    clips = [replace(make_clip(i, 40, group=str(i)), captions=texts) for i in range(12)]
+    store = write(tmp_path / "s", clips)
+    windows = Windows(store, frames=12, batch_size=8, columns=("video", "caption"), at_captions=1.0)
+    seen = set()
+    for step in range(20):
+        starts = windows.index(step)[1]
+        assert windows.batch(step).caption == tuple(map(str, starts.tolist()))
+        seen |= set(starts.tolist())
+    assert seen == {0, 8, 16, 24}
+    late = Windows(store, frames=36, batch_size=8, columns=("video", "caption"), at_captions=1.0)
+    assert set(late.index(0)[1].tolist()) == {0}

@@ -273,3 +273,18 @@ def test_vocabulary_is_closed_and_small() -> None:
 def test_what_is_not_in_the_grammar_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_caption(text)
+
+
+def test_likeness_names_every_shape_of_true_frames_and_is_blind_to_faintness():
+    rng = np.random.default_rng(0)
+    states = np.stack([arena.Arena(combinations="all").draw(rng) for _ in range(60)])
+    frames = arena.render(states, 32)
+    for picture in (frames, (arena.BACKGROUND + 0.6 * (frames.astype(float) - arena.BACKGROUND)).astype(np.uint8)):
+        alike = arena.likeness(picture)
+        for i in range(2):
+            there = states[:, arena.shape_columns(i)][:, -1] == 1
+            looks = states[there][:, arena.shape_columns(i)][:, 6:8].astype(int)
+            found = [alike[arena.COLOURS[c]][n] for n, (c, _) in zip(np.flatnonzero(there), looks, strict=True)]
+            assert np.argmax(found, 1).tolist() == looks[:, 1].tolist()
+            assert np.max(found, 1).min() > 0.9
+    assert np.isnan(arena.likeness(frames * 0 + arena.BACKGROUND.astype(np.uint8))["red"]).all()

@@ -42,6 +42,8 @@ class Windows:
         seed: of the order and the starts.
         columns: of "video", "action", "state", "caption", and names in ``cached``.
         cached: arrays [store.total_frames, ...] made once per frame; batches bring their windows.
+        at_captions: part of the windows, in [0, 1], whose start is moved to that of the nearest caption, so that words
+            speak of the window's first frames.
     """
 
     def __init__(
@@ -55,9 +57,12 @@ class Windows:
         seed: int = 0,
         columns: Sequence[str] = ("video",),
         cached: Mapping[str, np.ndarray] = EMPTY,
+        at_captions: float = 0.0,
     ) -> None:
         _check_numbers(frames=frames, stride=stride, batch_size=batch_size)
         _check_columns(store, columns, cached, stride)
+        if not 0 <= at_captions <= 1:
+            raise DataError(f"at_captions {at_captions} given; it is a part, 0 to 1")
         self.store = store
         self.split = split
         self.frames = frames
@@ -66,6 +71,7 @@ class Windows:
         self.seed = seed
         self.columns = tuple(columns)
         self.cached = cached
+        self.at_captions = at_captions
         self._episodes, self.skipped_episodes = self._usable()
         parts = store.lengths[self._episodes] // self.span
         self._slot = np.repeat(np.arange(len(parts)), parts)  # windows of an epoch -> position in _episodes
@@ -151,7 +157,19 @@ class Windows:
         room = self.store.lengths[self._episodes] - self.span + 1
         starts = (self._part + rng.random(len(self._slot))) / self._parts[self._slot] * room[self._slot]
         order = rng.permutation(len(self._slot))
-        return self._episodes[self._slot[order]], starts.astype(np.int64)[order]
+        episodes, starts = self._episodes[self._slot[order]], starts.astype(np.int64)[order]
+        moved = rng.random(len(starts)) < self.at_captions if self.at_captions else np.zeros(len(starts), bool)
+        starts[moved] = self._to_captions(episodes[moved], starts[moved])
+        return episodes, starts
+
+    def _to_captions(self, episodes: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """The nearest start of a caption from which a whole window fits; as it was, where there is none."""
+        moved = []
+        for episode, start in zip(episodes.tolist(), starts.tolist(), strict=True):
+            last = self.store.length(episode) - self.span
+            firsts = [caption.start for caption in self.store.captions[episode] if caption.start <= last]
+            moved.append(min(firsts, key=lambda first: abs(first - start), default=start))
+        return np.array(moved, np.int64)
 
     def _video(self, episodes: np.ndarray, starts: np.ndarray) -> Tensor:
         """float32 [b, t, c, h, w] in [-1, 1]: one gather of bytes, one conversion."""
@@ -180,11 +198,18 @@ class Windows:
 def window_caption(captions: Sequence[Caption], start: int, stop: int) -> str:
     """The text that covers most of the frames start <= t < stop, and at least half of them; else "".
 
-    Among equals the caption nearest in length to the window, then the first.
+    Among equals the caption nearest in length to the window, then the one that starts nearest to it, then the first.
     """
     overlap = [min(c.stop, stop) - max(c.start, start) for c in captions]
     best = max(
-        range(len(captions)), key=lambda i: (overlap[i], -(captions[i].stop - captions[i].start), -i), default=None
+        range(len(captions)),
+        key=lambda i: (
+            overlap[i],
+            -(captions[i].stop - captions[i].start),
+            -abs(captions[i].start - start),
+            -i,
+        ),
+        default=None,
     )
     return captions[best].text if best is not None and 2 * overlap[best] >= stop - start else ""
 

@@ -268,6 +268,7 @@ class _Loop:
             seed=self.job.seed,
             columns=columns,
             cached={name: array for name, array in self.cached.items() if name in columns},
+            at_captions=self.stage.at_captions,
         )
 
     def _call_with_large_batch(self, name: str, function: Callable[[Batch], None] | None) -> None:

@@ -34,6 +34,8 @@ WORLDS: dict[str, World] = {
             masses=arena.masses,
             weights=arena.weights,
             law=arena.LAW,
+            likeness=arena.likeness,
+            shapes=arena.SHAPES,
         ),
         World(
             name="motion",

@@ -7,6 +7,7 @@ avatar, heavier and softer, moves as it is told, stops at the walls, and pushes 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -295,6 +296,36 @@ def masses(frames: np.ndarray) -> dict[str, np.ndarray]:
 def weights(frames: np.ndarray) -> dict[str, np.ndarray]:
     """Covered part of each pixel, [n, h, w], for the colours that `locate` knows; see `faint_weights`."""
     return dict(zip(PALETTE, faint_weights(frames, BACKGROUND, PALETTE).swapaxes(0, 1), strict=True))
+
+
+def likeness(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """How alike each coloured body is to each of SHAPES, in frames uint8 [n, h, w, 3]: cosines, float [n, shapes].
+
+    A body is compared with both sizes of a shape, turned in steps of 15 degrees, drawn at its centroid; the best
+    counts. Faintness does not matter. NaN where the colour is absent.
+    """
+    names = [name for name in PALETTE if name != "avatar"]
+    weights = body_weights(frames, BACKGROUND, PALETTE)[:, [list(PALETTE).index(name) for name in names]]
+    centre = centroids(weights)
+    found = np.full((len(frames), len(names), len(SHAPES)), np.nan)
+    there = ~np.isnan(centre).any(-1)
+    found[there] = _cosines(weights[there], centre[there].astype(np.float32))
+    return {name: found[:, k] for k, name in enumerate(names)}
+
+
+def _cosines(weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Best cosine between weights [m, h, w] and each shape drawn at ``centre`` [m, 2]: [m, shapes]."""
+    best = np.zeros((len(centre), len(SHAPES)))
+    length = np.linalg.norm(weights, axis=(1, 2))
+    for kind, sides in enumerate(SIDES):
+        turns = np.arange(0, 360 / sides, 15) if sides else [0]
+        for size, turn in itertools.product(range(len(SIZES)), turns):
+            columns = np.zeros((len(centre), len(SHAPE_FIELDS)), np.float32)
+            columns[:, :2], columns[:, 4], columns[:, 8] = centre, np.radians(turn), size
+            drawn = shape_coverage(columns, kind, weights.shape[-1])
+            cosine = np.einsum("mhw,mhw->m", weights, drawn) / (length * np.linalg.norm(drawn, axis=(1, 2)))
+            best[:, kind] = np.maximum(best[:, kind], cosine)
+    return best
 
 
 # ------------------------------------------------------------------------------------------- policies

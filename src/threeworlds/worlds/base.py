@@ -73,6 +73,8 @@ class World:
     # frames [n, h, w, 3] -> {name: covered part of each pixel [n, h, w]}; see `locate.faint_weights`
     weights: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
     law: Law | None = None
+    likeness: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None  # frames -> {name: likeness [n, shapes]}
+    shapes: tuple[str, ...] = ()  # names of the shapes that ``likeness`` knows
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # shortest way between states [..., s]
     advance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # states [n, s] under actions [n, a]
     expert: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # state [s], goal place [2] -> action [a]

@@ -4,7 +4,8 @@ One network for every task, with the noise of each frame as the mask of the task
 frames that are given stand at time 1, wherever they are, and frames to be made start below. Predicting data, with the
 loss in velocity space, follows JiT (arXiv 2511.13720). A frame sees the nearest given one and that one's neighbour
 beside its own noise, and is predicted as a change to the nearest: attention could find them, but at small budgets it
-takes most of the training to do so.
+takes most of the training to do so. For the same reason tokens are told where in the frame they lie, which rotary
+positions leave to be inferred, and the caption as a whole modulates every block beside its words' cross-attention.
 
 Legend: b batch, t frames, n tokens a frame, c latent channels, y x latent grid, d width.
 """
@@ -23,6 +24,8 @@ from threeworlds.nn.spacetime import JointBlock
 from threeworlds.nn.text import TextEncoder
 from threeworlds.routes.sora.recipes import GeneratorConfig
 
+PLACES = 4  # waves a frame, each way, that tell a token where it lies
+
 
 class Generator(nn.Module):
     """(noisy latents, time per frame, words) -> clean latents."""
@@ -35,6 +38,8 @@ class Generator(nn.Module):
         features = channels * config.patch**2
         self.text = TextEncoder(config.text_width)
         self.read_in = nn.Linear(3 * features, config.width)
+        self.place = nn.Linear(4 * PLACES, config.width)
+        self.gist = nn.Linear(config.text_width, config.width)
         self.time = nn.Sequential(nn.Linear(128, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
         self.blocks = nn.ModuleList(
             JointBlock(config.width, config.heads, config.text_width) for _ in range(config.layers)
@@ -72,8 +77,9 @@ class Generator(nn.Module):
         """
         nearest, beyond, distance = given
         features = torch.cat([time_features(time_bt), time_features(distance / 64)], dim=-1)
-        condition = F.silu(self.time(features))
+        condition = F.silu(self.time(features) + self.gist(words[0][:, :1]))
         z = self.read_in(torch.cat([self._tokens(x) for x in (x_btcyx, nearest, beyond)], dim=-1))
+        z = z + self.place(place_features(*self._cells(x_btcyx)).to(z.device))
         place = grid_positions(z.shape[1], *self._cells(x_btcyx)) + torch.tensor([float(start), 0.0, 0.0])
         rope = rope_table(place.to(z.device), self._head_width)
         if mask is not None:
@@ -138,6 +144,13 @@ def _pick(x_btcyx: Tensor, index_bt: Tensor) -> Tensor:
     """Frames by number, [b, t] of them; zero where the number is negative."""
     index = index_bt[:, :, None, None, None].expand_as(x_btcyx)
     return torch.where(index >= 0, x_btcyx.gather(1, index.clamp_min(0)), 0.0)
+
+
+def place_features(rows: int, columns: int) -> Tensor:
+    """Fourier features of where in the frame a token lies, each axis from 0 to 1: [rows columns, 4 PLACES]."""
+    place = (grid_positions(rows, columns) + 0.5) / torch.tensor([rows, columns])
+    angle = torch.pi * place[..., None] * torch.arange(1, PLACES + 1)
+    return torch.cat([angle.cos(), angle.sin()], dim=-1).flatten(1)
 
 
 def time_features(time: Tensor, size: int = 64) -> Tensor:

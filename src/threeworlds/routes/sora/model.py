@@ -89,6 +89,9 @@ class Sora(nn.Module):
     ) -> Tensor:
         """Every task in one call: latents [b, t, c, y, x] and what is known of each frame -> finished latents.
 
+        Where pictures were trained and nothing is given, the first frame is made alone and the clip from it (Emu Video,
+        arXiv 2311.10709).
+
         Args:
             latent: normalised latents; what a frame holds does not matter where its level is 0.
             level: [b, t] in [0, 1]. 1: the frame is given and stays. 0: it is made from noise. Between: it is noised
@@ -100,12 +103,23 @@ class Sora(nn.Module):
         config = self.config.generator
         if latent.shape[:2] != level.shape or len(captions) != len(latent):
             raise ValueError(f"latents {latent.shape[:2]}, levels {level.shape}, {len(captions)} captions: they differ")
+        guidance = config.guidance if guidance is None else guidance
+        solve, times = solver_named(solver or config.solver), time_grid(steps or config.steps)
+
+        def draw(latent: Tensor, level: Tensor) -> Tensor:
+            return solve(self._velocity(level, captions, guidance), self._start(latent, level, generator), times)
+
+        if config.stills and latent.shape[1] > 1 and not level.any():
+            first = draw(latent[:, :1], level[:, :1])
+            latent, level = torch.cat([first, latent[:, 1:]], dim=1), level.index_fill(1, torch.tensor([0]), 1.0)
+        return draw(latent, level)
+
+    def _start(self, latent: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+        """Frames noised down to their level of the path."""
         noise = torch.randn(latent.shape, generator=generator).to(latent)
-        scale = torch.where((level == 1).any(1), config.noise, 1.0)[:, None, None, None, None]
+        scale = torch.where((level == 1).any(1), self.config.generator.noise, 1.0)[:, None, None, None, None]
         start = level[..., None, None, None]
-        x = torch.where(start == 1, latent, (1 - start) * scale * noise + start * latent)
-        field = self._velocity(level, captions, config.guidance if guidance is None else guidance)
-        return solver_named(solver or config.solver)(field, x, time_grid(steps or config.steps))
+        return torch.where(start == 1, latent, (1 - start) * scale * noise + start * latent)
 
     def _velocity(self, level: Tensor, captions: Sequence[str], guidance: float) -> Velocity:
         """dx / ds for frames whose time runs from their level to 1 while s runs from 0 to 1."""
@@ -157,6 +171,7 @@ def _generator_stage(model: Sora, share: float) -> Stage:
         batch_size=config.batch_size,
         columns=("latent", "caption") if model.spec.captioned else ("latent",),
         cache=lambda video: {"latent": autoencoder.encode(video)},
+        at_captions=config.at_captions if model.spec.captioned else 0.0,
         rollout_error=lambda batch: rollout_error(model, batch),
         optim=Optim(learning_rate=config.learning_rate),
     )

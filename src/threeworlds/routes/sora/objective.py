@@ -25,16 +25,29 @@ class FlowObjective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         x_1 = batch.cached["latent"]
         config = self.generator.config
-        time = frame_times(x_1.shape[0], x_1.shape[1], config).to(x_1.device)
+        words = self.generator.words(self._captions(batch, len(x_1)))
+        loss, error = self._match(x_1, frame_times(x_1.shape[0], x_1.shape[1], config).to(x_1.device), words)
+        metrics = {"latent_mse": error}
+        if config.stills:
+            chosen = torch.randperm(x_1.shape[1], device=x_1.device)[: config.stills]
+            stills = x_1[:, chosen].flatten(0, 1).unsqueeze(1)
+            time = logit_normal((len(stills), 1), config.time_mean, config.time_std).to(x_1.device)
+            of_still, error = self._match(stills, time, repeated(words, config.stills))
+            loss, metrics = loss + of_still, metrics | {"still_mse": error}
+        return loss, metrics
+
+    def _match(self, x_1: Tensor, time: Tensor, words: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Error of the velocity over the frames below time 1, and the mean squared error of the estimate there."""
         path = sample_path(torch.randn_like(x_1), x_1, time[..., None, None, None])
         given = (time == 1)[..., None, None, None]
-        x_t = path.x_t + config.given_noise * given * torch.randn_like(x_1) if config.given_noise else path.x_t
-        estimate = self.generator(x_t, time, self.generator.words(self._captions(batch, len(x_1))))
+        noise = self.generator.config.given_noise
+        x_t = path.x_t + noise * given * torch.randn_like(x_1) if noise else path.x_t
+        estimate = self.generator(x_t, time, words)
         velocity = data_to_velocity(estimate, path.x_t, path.time)
         target = data_to_velocity(x_1, path.x_t, path.time)  # the path's velocity, but for the last 5 % of time
         error, noised = (velocity - target).square().mean((2, 3, 4)), (time < 1).float()
-        loss = (noised * error).sum() / noised.sum()
-        return loss, {"latent_mse": ((estimate - x_1).square().mean((2, 3, 4)) * noised).sum().detach() / noised.sum()}
+        mse = ((estimate - x_1).square().mean((2, 3, 4)) * noised).sum().detach() / noised.sum()
+        return (noised * error).sum() / noised.sum(), mse
 
     def _captions(self, batch: Batch, size: int) -> tuple[str, ...]:
         if not self.captioned or batch.caption is None:
@@ -63,6 +76,12 @@ def flow_surprise(generator: Generator, latent: Tensor) -> Tensor:
             loss = loss + ((estimate - frame) / (1 - level)).square().mean((1, 2, 3)) / len(LEVELS)
         losses.append(loss)
     return torch.stack(losses, dim=1)
+
+
+def repeated(words: tuple[Tensor, Tensor], times: int) -> tuple[Tensor, Tensor]:
+    """Words of clips [b, s, ...] for ``times`` pictures of each."""
+    embedding, mask = (part.repeat_interleave(times, dim=0) for part in words)
+    return embedding, mask
 
 
 def frame_times(batch: int, frames: int, config: GeneratorConfig) -> Tensor:

@@ -37,6 +37,8 @@ class GeneratorConfig:
     tasks: tuple[float, float, float, float, float, float] = (0.35, 0.35, 0.05, 0.05, 0.05, 0.15)
     causal: bool = False  # given frames look only at given ones before them, so that a stream can keep what they say
     given_noise: float = 0.0  # on given frames in training: the model's own frames are not perfect, and it streams them
+    stills: int = 0  # frames of each clip trained as pictures too; words then make the first frame, and that the clip
+    at_captions: float = 0.0  # part of the windows that start where a caption does
     time_mean: float = -1.2  # logit-normal training times, biased to noise
     time_std: float = 1.0
     batch_size: int = 16
@@ -67,11 +69,21 @@ def small() -> SoraConfig:
 
 
 def base() -> SoraConfig:
-    """Half an hour on two cores, 32 or 64 pixels."""
+    """An hour on two cores, 32 or 64 pixels, for clips with captions."""
     return SoraConfig(
-        autoencoder=AutoencoderConfig(channels=(32, 64, 96), share=0.15),
+        autoencoder=AutoencoderConfig(share=0.1),
         generator=GeneratorConfig(
-            width=192, layers=6, heads=6, text_width=128, frames=16, learning_rate=1e-3, steps=16
+            width=160,
+            layers=5,
+            heads=5,
+            text_width=128,
+            caption_dropout=0.15,
+            tasks=(0.05, 0.6, 0.1, 0.1, 0.0, 0.15),
+            stills=4,
+            at_captions=0.5,
+            steps=16,
+            noise=1.0,
+            guidance=4.0,
         ),
     )
 
