@@ -1,12 +1,16 @@
 """The genie route: time of actions, masks, the cache, play."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
 from threeworlds.nn.quantize import FSQ
-from threeworlds.routes.genie.dynamics import Dynamics, draw, hidden_tokens
+from threeworlds.routes.genie.causal import CausalDynamics
+from threeworlds.routes.genie.dynamics import MaskedDynamics, draw, hidden_tokens
+from threeworlds.routes.genie.forcing import DiffusionDynamics
 from threeworlds.routes.genie.latent_action import ContinuousAction
 from threeworlds.routes.genie.model import Genie
 from threeworlds.routes.genie.recipes import DynamicsConfig, LatentActionConfig, debug
@@ -14,12 +18,18 @@ from threeworlds.routes.genie.world import GenieWorld
 from threeworlds.types import Batch, ClipSpec
 
 CONFIG = DynamicsConfig(width=32, layers=2, heads=2, frames=6)
+KINDS = {"masked": MaskedDynamics, "causal": CausalDynamics, "diffusion": DiffusionDynamics}
+
+
+def build(kind, **changes):
+    torch.manual_seed(0)
+    config = replace(CONFIG, kind=kind, **changes)
+    return KINDS[kind](config, FSQ((5, 4)).code(torch.arange(20)), codes=4, grid=(2, 2)).eval()
 
 
 @pytest.fixture
 def dynamics():
-    torch.manual_seed(0)
-    return Dynamics(CONFIG, FSQ((5, 4)).code(torch.arange(20)), codes=4, grid=(2, 2)).eval()
+    return build("masked")
 
 
 @pytest.fixture
@@ -28,14 +38,95 @@ def genie():
     return Genie(debug(), ClipSpec(height=32, width=32, fps=10)).eval()
 
 
-def test_an_action_reaches_the_frame_it_leads_to_and_none_before(dynamics):
+def outputs(dynamics, tokens, codes):
+    """What a dynamics makes of finished frames: logits, or clean places."""
+    if isinstance(dynamics, DiffusionDynamics):
+        return dynamics.estimate(dynamics.codebook[tokens], torch.ones(codes.shape), codes)[0]
+    return dynamics.logits(tokens, codes)[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_action_reaches_the_frame_it_leads_to_and_none_before(kind):
     """Impulse: code[t] led to frame t."""
+    dynamics = build(kind)
     tokens, codes = torch.randint(20, (1, 5, 4)), torch.zeros(1, 5, dtype=torch.long)
     struck = codes.clone()
     struck[0, 3] = 2
-    change = (dynamics.logits(tokens, codes)[0] - dynamics.logits(tokens, struck)[0]).abs().amax((0, 2, 3))
+    change = (outputs(dynamics, tokens, codes) - outputs(dynamics, tokens, struck)).abs().amax((0, 2, 3))
     assert (change[:3] == 0).all()
     assert (change[3:] > 1e-4).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kept_frame_continues_as_a_recomputed_one(kind):
+    """The cache after next_frame is the one that remembering the longer clip makes."""
+    dynamics = build(kind)
+    tokens, codes = torch.randint(20, (2, 4, 4)), torch.randint(4, (2, 5))
+    made, past = dynamics.next_frame(
+        dynamics.remember(tokens, codes[:, :4]), codes[:, 4], 4, torch.Generator().manual_seed(0)
+    )
+    whole = dynamics.remember(torch.cat([tokens, made[:, None]], dim=1), codes)
+    for kept, anew in zip(past, whole, strict=True):
+        for one, other in zip(kept, anew, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    short = dynamics.forget(dynamics.forget(past))
+    assert short[0][0].shape[-2] == 5 * dynamics.span  # six frames of a window less the one to come
+    assert torch.equal(short[0][0], past[0][0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frame_is_made_whole_and_by_its_seed(kind):
+    dynamics = build(kind, temperature=1.0)
+    past = dynamics.remember(torch.randint(20, (3, 2, 4)), torch.zeros(3, 2, dtype=torch.long))
+    made = [
+        dynamics.next_frame(past, torch.tensor([0, 1, 2]), 2, torch.Generator().manual_seed(seed))[0]
+        for seed in (0, 0, 1)
+    ]
+    assert made[0].shape == (3, 4)
+    assert made[0].max() < 20
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guidance_of_one_is_none_and_more_leads_away_from_the_null_action(kind):
+    given, free = torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])
+    assert torch.equal(build(kind).guided(given, free), given)
+    assert build(kind, guidance=2.0).guided(given, free).tolist() == [2.0, 0.0]
+
+
+def test_the_causal_kind_sees_no_token_at_or_after_the_one_it_names():
+    dynamics = build("causal")
+    tokens, codes = torch.randint(20, (1, 3, 4)), torch.zeros(1, 3, dtype=torch.long)
+    struck = tokens.clone()
+    struck[0, 1, 2] = (tokens[0, 1, 2] + 1) % 20
+    change = (dynamics.logits(tokens, codes)[0] - dynamics.logits(struck, codes)[0]).abs().amax((0, 3)).flatten()
+    assert (change[:7] == 0).all()  # four of frame 0, three of frame 1: the third is struck itself
+    assert (change[7:] > 0).all()
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("masked", 100), ("causal", 120), ("diffusion", 120)])
+def test_a_law_is_learnt_and_played(kind, steps):
+    """Every token becomes the code that was pressed: after training, pressing makes that frame."""
+    dynamics = build(kind, action_dropout=0.1, corruption=0.0, temperature=0.0).train()
+    optimizer = torch.optim.AdamW(dynamics.parameters(), lr=3e-3)
+    for _ in range(steps):
+        code = torch.randint(4, (16, 5))
+        cached = {"tokens": (5 * code)[..., None].expand(-1, -1, 4), "code": code}
+        loss, _ = dynamics(Batch(cached=cached))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    dynamics.eval()
+    code = torch.randint(4, (32, 3))
+    tokens = (5 * code)[..., None].expand(-1, -1, 4)
+    code[:, 0] = dynamics.null
+    past = dynamics.remember(tokens[:, :2], code[:, :2])
+    made, _ = dynamics.next_frame(past, code[:, 2], 2, torch.Generator().manual_seed(0))
+    assert (made == tokens[:, 2]).float().mean() > 0.9
+    wrong = tokens.clone()
+    wrong[:, 2] = 5 * ((code[:, 2:] + 1) % 4)
+    assert (dynamics.surprise(wrong, code) > dynamics.surprise(tokens, code))[:, 2].float().mean() > 0.9
 
 
 def test_inferred_codes_see_the_two_frames_they_lie_between(genie):
@@ -52,18 +143,6 @@ def test_cached_frames_give_what_recomputing_gives(dynamics):
     past = dynamics.logits(tokens[:, :4], codes[:, :4])[1]
     last = dynamics.logits(tokens[:, 4:], codes[:, 4:], past, first=4)[0]
     torch.testing.assert_close(last, whole, atol=1e-5, rtol=1e-5)
-
-
-def test_a_frame_is_filled_whole_and_by_its_seed(dynamics):
-    past = dynamics.logits(torch.randint(20, (3, 2, 4)), torch.zeros(3, 2, dtype=torch.long))[1]
-    made = [
-        dynamics.next_frame(past, torch.tensor([0, 1, 2]), 2, torch.Generator().manual_seed(seed))[0]
-        for seed in (0, 0, 1)
-    ]
-    assert made[0].shape == (3, 4)
-    assert made[0].max() < dynamics.mask
-    assert torch.equal(made[0], made[1])
-    assert not torch.equal(made[0], made[2])
 
 
 def test_every_clip_hides_tokens_of_its_last_frame_and_some_frames_are_whole():
@@ -141,7 +220,7 @@ def test_kept_frames_give_the_roll_out_that_recomputing_them_gives(genie):
 
 
 def refined(dynamics, tokens, codes):
-    """`Dynamics.next_frame` with every earlier frame computed again in every pass."""
+    """`MaskedDynamics.next_frame` with every earlier frame computed again in every pass."""
 
     class Whole:
         config, grid, mask, null = dynamics.config, dynamics.grid, dynamics.mask, dynamics.null
@@ -152,7 +231,7 @@ def refined(dynamics, tokens, codes):
         def logits(self, *_):
             return None, None
 
-    return Dynamics.next_frame(Whole(), [], codes[:, -1], tokens.shape[1], torch.Generator().manual_seed(0))[0]
+    return MaskedDynamics.next_frame(Whole(), [], codes[:, -1], tokens.shape[1], torch.Generator().manual_seed(0))[0]
 
 
 def test_bad_pictures_codes_and_orders_are_refused_with_what_is_allowed(genie, picture):

@@ -1,9 +1,11 @@
-"""The dynamics: a masked-token spacetime transformer (Genie, arXiv 2402.15391; MaskGIT, arXiv 2202.04200).
+"""The dynamics: the frames so far and a button -> the next frame's tokens. The contract, and Genie's own kind.
 
-A frame is its tokens, with the action that led to it in front and added to each of them. Attention is full within a
-frame and causal over time, so finished frames are computed once and kept.
+masked: a spacetime transformer that fills in hidden tokens, a few passes a frame (Genie, arXiv 2402.15391; MaskGIT,
+arXiv 2202.04200). A frame is its tokens, with the action that led to it in front and added to each of them. Attention
+is full within a frame and causal over time, so finished frames are computed once and kept. The other kinds are in
+`causal.py` and `forcing.py`.
 
-Legend: b batch, t frames, n tokens a frame, d width, v token values.
+Legend: b batch, t frames, n tokens a frame, d width, v token values, c channels of a code.
 """
 
 from __future__ import annotations
@@ -23,21 +25,81 @@ Cache = list[KeyValue]  # one a layer, over the finished frames
 
 
 class Dynamics(nn.Module):
-    """Tokens and codes of the past -> tokens of the next frame.
+    """Tokens and codes of the past -> tokens of the next frame. What every kind offers.
 
     Codes: 0 .. codes - 1 are buttons, ``null`` = codes is "no action given". ``codes[:, t]`` led to frame t; the first
-    frame's is null.
+    frame's is null. Training: ``batch.cached`` has tokens [b, t, n] and code [b, t].
     """
 
-    def __init__(self, config: DynamicsConfig, codebook: Tensor, codes: int, grid: tuple[int, int]) -> None:
-        """``codebook`` [v, c]: where each token lies, in [-1, 1], so that near tokens are near from the start."""
+    span = 1  # entries of the cache a frame
+    codebook: Tensor
+
+    def __init__(
+        self, config: DynamicsConfig, codebook: Tensor, codes: int, grid: tuple[int, int], learnt: bool = False
+    ) -> None:
+        """``codebook`` [v, c]: where each token lies, in [-1, 1], so that near tokens are near from the start.
+
+        A ``learnt`` one is not known yet: :meth:`take_codebook` brings it, before the dynamics learn.
+        """
         super().__init__()
         self.config, self.values, self.null, self.grid = config, len(codebook), codes, grid
-        self.tokens = TokenEmbedding(codebook, config.width)
+        self.register_buffer("codebook", codebook, persistent=learnt)
+
+    def take_codebook(self, codebook: Tensor) -> None:
+        """The tokenizer's codebook, now that it is final."""
+        self.codebook.copy_(codebook)
+
+    def remember(self, tokens: Tensor, codes: Tensor) -> Cache:
+        """Take in finished frames: tokens [b, t, n], codes [b, t]."""
+        raise NotImplementedError
+
+    def next_frame(
+        self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
+    ) -> tuple[Tensor, Cache]:
+        """The frame at ``time`` that code [b] leads to -> tokens [b, n] and the longer cache.
+
+        ``refinements``: passes, where a frame is made in several; None: the recipe's.
+        """
+        raise NotImplementedError
+
+    def surprise(self, tokens: Tensor, codes: Tensor) -> Tensor:
+        """How little each frame was to be expected from those before it and its code: [b, t], NaN at the first."""
+        raise NotImplementedError
+
+    def forget(self, past: Cache) -> Cache:
+        """Keep what was seen in training: the window less the frame to come."""
+        keep = self.span * (self.config.frames - 1)
+        return [(key[..., -keep:, :], value[..., -keep:, :]) for key, value in past]
+
+    def hide_actions(self, codes: Tensor) -> Tensor:
+        """No action leads to the first frame; some clips train without any."""
+        codes = codes.clone()
+        codes[:, 0] = self.null
+        codes[torch.rand(len(codes)) < self.config.action_dropout] = self.null
+        return codes
+
+    def corrupt(self, tokens: Tensor) -> Tensor:
+        """Some tokens replaced by random ones: in play, not all of the past will be right."""
+        random = torch.randint_like(tokens, self.values)
+        return torch.where(torch.rand(tokens.shape) < self.config.corruption, random, tokens)
+
+    def guided(self, given: Tensor, free: Tensor) -> Tensor:
+        """Away from what would come without the action (classifier-free guidance, arXiv 2207.12598)."""
+        return free + self.config.guidance * (given - free)
+
+
+class MaskedDynamics(Dynamics):
+    """Masked tokens, filled in by confidence."""
+
+    def __init__(
+        self, config: DynamicsConfig, codebook: Tensor, codes: int, grid: tuple[int, int], learnt: bool = False
+    ) -> None:
+        super().__init__(config, codebook, codes, grid, learnt)
+        self.tokens = TokenEmbedding(len(codebook), codebook.shape[1], config.width)
         self.actions = nn.Embedding(codes + 1, 2 * config.width)
         self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self.read_out = TokenScores(codebook, config.width)
+        self.read_out = TokenScores(len(codebook), codebook.shape[1], config.width)
         nn.init.normal_(self.actions.weight, std=0.5)
 
     @property
@@ -46,11 +108,9 @@ class Dynamics(nn.Module):
         return self.values
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """``batch.cached``: tokens [b, t, n] and code [b, t]."""
-        tokens, codes = batch.cached["tokens"].long(), batch.cached["code"].long()
-        codes = self._hide_actions(codes)
+        tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
         hidden = hidden_tokens(tokens.shape, self.config.clean)
-        seen = torch.where(hidden, self.mask, self._corrupt(tokens))
+        seen = torch.where(hidden, self.mask, self.corrupt(tokens))
         logits = self.logits(seen, codes)[0][hidden]
         loss = F.cross_entropy(logits, tokens[hidden])
         right = (logits.argmax(-1) == tokens[hidden]).float().mean()
@@ -66,16 +126,16 @@ class Dynamics(nn.Module):
         for layer, block in enumerate(self.blocks):
             z, key_value = block(z, space, time, past[layer] if past else None)
             kept.append(key_value)
-        return self.read_out(self.norm(z[:, :, 1:])), kept
+        return self.read_out(self.norm(z[:, :, 1:]), self.codebook), kept
+
+    def remember(self, tokens: Tensor, codes: Tensor) -> Cache:
+        return self.logits(tokens, codes)[1]
 
     @torch.no_grad()
     def next_frame(
         self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
     ) -> tuple[Tensor, Cache]:
-        """Fill one frame by MaskGIT's confidence schedule. code [b] -> tokens [b, n] and the longer cache.
-
-        ``refinements``: passes; None: the recipe's.
-        """
+        """Fill one frame by MaskGIT's confidence schedule."""
         count, passes = self.grid[0] * self.grid[1], refinements or self.config.refinements
         tokens = torch.full((len(code), 1, count), self.mask)
         for step in range(passes):
@@ -109,13 +169,12 @@ class Dynamics(nn.Module):
         logits = self.logits(tokens, code, past, time)[0]
         if self.config.guidance == 1:
             return logits
-        plain = self.logits(tokens, torch.full_like(code, self.null), past, time)[0]
-        return plain + self.config.guidance * (logits - plain)
+        return self.guided(logits, self.logits(tokens, torch.full_like(code, self.null), past, time)[0])
 
     def _embed(self, tokens: Tensor, codes: Tensor) -> Tensor:
         """[b, t, 1 + n, d]: the action in front, and added to each token."""
         prepended, added = self.actions(codes)[:, :, None].chunk(2, dim=-1)
-        return torch.cat([prepended, self.tokens(tokens) + added], dim=2)
+        return torch.cat([prepended, self.tokens(tokens, self.codebook) + added], dim=2)
 
     def _ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
         head, device = self.config.width // self.config.heads, self.actions.weight.device
@@ -124,33 +183,18 @@ class Dynamics(nn.Module):
         time = grid_positions(first + frames)[first:].to(device)
         return rope_table(space, head), rope_table(time, head)
 
-    def _hide_actions(self, codes: Tensor) -> Tensor:
-        """No action leads to the first frame; some clips train without any."""
-        codes = codes.clone()
-        codes[:, 0] = self.null
-        codes[torch.rand(len(codes)) < self.config.action_dropout] = self.null
-        return codes
-
-    def _corrupt(self, tokens: Tensor) -> Tensor:
-        random = torch.randint_like(tokens, self.values)
-        return torch.where(torch.rand(tokens.shape) < self.config.corruption, random, tokens)
-
 
 class TokenEmbedding(nn.Module):
     """A token's place in the code grid, mapped linearly, plus a vector of its own; row v is the mask."""
 
-    places: Tensor
-
-    def __init__(self, codebook: Tensor, width: int) -> None:
+    def __init__(self, values: int, channels: int, width: int) -> None:
         super().__init__()
-        masked = torch.cat([codebook, codebook.new_zeros(1, codebook.shape[1])])
-        self.register_buffer("places", masked, persistent=False)
-        self.place = nn.Linear(codebook.shape[1], width, bias=False)
-        self.own = nn.Embedding(len(masked), width)
+        self.place = nn.Linear(channels, width, bias=False)
+        self.own = nn.Embedding(values + 1, width)
         nn.init.normal_(self.own.weight, std=0.1)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        table: Tensor = self.place(self.places) + self.own.weight
+    def forward(self, tokens: Tensor, codebook: Tensor) -> Tensor:
+        table = F.pad(self.place(codebook), (0, 0, 0, 1)) + self.own.weight
         return table[tokens]
 
 
@@ -161,17 +205,15 @@ class TokenScores(nn.Module):
     that from examples of each.
     """
 
-    features: Tensor
-
-    def __init__(self, codebook: Tensor, width: int) -> None:
+    def __init__(self, values: int, channels: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("features", torch.cat([codebook, codebook.square()], dim=1), persistent=False)
-        self.place = nn.Linear(width, self.features.shape[1])
-        self.own = nn.Linear(width, len(codebook))
+        self.place = nn.Linear(width, 2 * channels)
+        self.own = nn.Linear(width, values)
         nn.init.zeros_(self.own.weight)
 
-    def forward(self, z: Tensor) -> Tensor:
-        scores: Tensor = self.place(z) @ self.features.T + self.own(z)
+    def forward(self, z: Tensor, codebook: Tensor) -> Tensor:
+        features = torch.cat([codebook, codebook.square()], dim=1)
+        scores: Tensor = self.place(z) @ features.T + self.own(z)
         return scores
 
 

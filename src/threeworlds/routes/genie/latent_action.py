@@ -25,6 +25,7 @@ from threeworlds.routes.genie.transformer import SpaceTimeNet, from_patches, pat
 from threeworlds.types import Batch
 
 SIZE = 32  # the model looks at pictures of about this many pixels a side; larger frames are averaged down
+DECAY = 0.95  # of the codebook's running means: a dead code waits 60 steps for its reset
 PROBED = 4  # clips of a batch on which another step's code is tried
 
 
@@ -41,10 +42,10 @@ class LatentAction(nn.Module):
         self.pool = max(1, min(height, width) // SIZE)
         self.height, self.width = height // self.pool, width // self.pool
         self.watch = CollapseWatch()
+        if config.labels and actions < 2:
+            raise ValueError(f"labels {config.labels}: these clips have no discrete actions to learn names from")
         self.head = nn.Linear(config.latent, actions) if config.labels else None
         if config.labels:
-            if actions < 2:
-                raise ValueError(f"labels {config.labels}: these clips have no discrete actions to learn names from")
             clips = -(-config.labels // (config.frames - 1))
             size = (clips, config.frames, 3, self.height, self.width)
             self.register_buffer("labelled_video", torch.zeros(size, dtype=torch.uint8))
@@ -188,7 +189,8 @@ class VectorQuantizedAction(LatentAction):
     """A codebook of a few codes between two spacetime transformers over pixels.
 
     The encoder sees the frames up to the one that the action led to, the decoder those before it and the code. Against
-    collapse: dead codes are reset (in :class:`VQ`), and an uneven use of the codes in a batch has a price.
+    collapse: latents are spread about zero (an untrained encoder gives all steps nearly the same vector, so that all
+    fall on one code), dead codes are reset (in :class:`VQ`), and an even use of the codes in a batch has a reward.
     """
 
     def __init__(self, config: LatentActionConfig, height: int, width: int, actions: int = 0) -> None:
@@ -197,7 +199,8 @@ class VectorQuantizedAction(LatentAction):
         self.grid = patch_grid(self.height, self.width, self.side)
         pixels = 3 * self.side**2
         self.encoder = SpaceTimeNet(config.transformer, 2 * pixels, config.latent, self.grid)
-        self.quantizer = VQ(config.codes, config.latent)
+        self.spread = nn.BatchNorm1d(config.latent, affine=False)
+        self.quantizer = VQ(config.codes, config.latent, decay=DECAY)
         self.button = nn.Linear(config.latent, config.transformer.width)
         self.decoder = SpaceTimeNet(config.transformer, 2 * pixels, pixels, self.grid)
         nn.init.zeros_(self.decoder.read_out.weight)
@@ -223,8 +226,8 @@ class VectorQuantizedAction(LatentAction):
         return from_patches(self.decoder(seen, self.button(latent)), self.side, self.grid)
 
     def _latent(self, video: Tensor) -> Tensor:
-        latent: Tensor = self.encoder(self._with_change(video)).mean(2)
-        return latent
+        latent = self.encoder(self._with_change(video)).mean(2)
+        return self.spread(latent.flatten(0, 1)).view_as(latent)
 
     def _with_change(self, video: Tensor) -> Tensor:
         """Patches of each frame but the first, beside how it differs from the one before: [b, t - 1, n, 2 c p p]."""

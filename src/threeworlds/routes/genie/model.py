@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from threeworlds.routes.genie.dynamics import Cache, Dynamics
+from threeworlds.routes.genie.causal import CausalDynamics
+from threeworlds.routes.genie.dynamics import Cache, Dynamics, MaskedDynamics
+from threeworlds.routes.genie.forcing import DiffusionDynamics
 from threeworlds.routes.genie.latent_action import build_latent_action
 from threeworlds.routes.genie.recipes import GenieConfig
 from threeworlds.routes.genie.tokenizer import build_tokenizer
@@ -20,6 +22,8 @@ from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Stage, State
 
 if TYPE_CHECKING:
     from threeworlds.routes.genie.world import GenieWorld
+
+DYNAMICS = {"masked": MaskedDynamics, "causal": CausalDynamics, "diffusion": DiffusionDynamics}
 
 
 class Genie(nn.Module):
@@ -35,7 +39,9 @@ class Genie(nn.Module):
         known = spec.action.size if spec.action.kind == "discrete" else 0
         self.actions = build_latent_action(config.actions, spec.height, spec.width, known)
         codebook = self.tokenizer.codes(torch.arange(self.tokenizer.size))
-        self.dynamics = Dynamics(config.dynamics, codebook, self.n_codes, self.tokenizer.grid)
+        self.dynamics: Dynamics = DYNAMICS[config.dynamics.kind](
+            config.dynamics, codebook, self.n_codes, self.tokenizer.grid, self.tokenizer.learnt
+        )
 
     @torch.no_grad()
     def infer_codes(self, video: Tensor) -> Tensor:
@@ -62,7 +68,7 @@ class Genie(nn.Module):
         made = list(self.tokenizer.encode(context).unbind(1)) if self.tokenizer.memory else []
         for code in codes[:, context.shape[1] - 1 :].unbind(1):
             tokens, past = self.dynamics.next_frame(past, code, time, generator)
-            past, time = self.forget(past), time + 1
+            past, time = self.dynamics.forget(past), time + 1
             made.append(tokens)
         seen = frames + self.tokenizer.memory
         video = self.tokenizer.decode(torch.stack(made[-seen:], dim=1))[:, -frames:]
@@ -77,12 +83,8 @@ class Genie(nn.Module):
         """Take in finished frames [b, k, c, h, w] and the codes [b, k - 1] between them -> cache, next frame's time."""
         tokens = self.tokenizer.encode(context)
         led_here = F.pad(codes, (1, 0), value=self.dynamics.null)
-        return self.forget(self.dynamics.logits(tokens, led_here)[1]), context.shape[1]
-
-    def forget(self, past: Cache) -> Cache:
-        """Keep what the dynamics saw in training: its window less the frame to come."""
-        keep = self.config.dynamics.frames - 1
-        return [(key[..., -keep:, :], value[..., -keep:, :]) for key, value in past]
+        past = self.dynamics.remember(tokens, led_here)
+        return self.dynamics.forget(past), context.shape[1]
 
     def as_world(self) -> GenieWorld:
         """Its dream as a Gymnasium environment, one frame at a time."""
@@ -137,11 +139,17 @@ def stages(model: nn.Module) -> list[Stage]:
             frames=dynamics.frames,
             batch_size=dynamics.batch_size,
             columns=("tokens", "code"),
+            prepare=(lambda batch: take_codebook(model)) if model.tokenizer.learnt else None,
             cache=lambda video: tokens_and_codes(model, video),
             rollout_error=lambda batch: rollout_error(model, batch),
             optim=Optim(learning_rate=dynamics.learning_rate),
         ),
     ]
+
+
+def take_codebook(model: Genie) -> None:
+    """What the tokenizer has learnt, for the dynamics to know where tokens lie."""
+    model.dynamics.take_codebook(model.tokenizer.codes(torch.arange(model.tokenizer.size)))
 
 
 def tokens_and_codes(model: Genie, video: Tensor) -> dict[str, Tensor]:

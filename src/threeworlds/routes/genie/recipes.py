@@ -64,20 +64,24 @@ class LatentActionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicsConfig:
-    """What makes the next frame's tokens: a masked-token spacetime transformer, a few passes a frame."""
+    """What makes the next frame's tokens.
 
-    kind: Literal["masked"] = "masked"
+    masked: a masked-token spacetime transformer, a few passes a frame (Genie). causal: token after token. diffusion:
+    the tokens' places in the code grid, out of noise, with a noise level a frame (Diffusion Forcing).
+    """
+
+    kind: Literal["masked", "causal", "diffusion"] = "masked"
     width: int = 128
     layers: int = 4
     heads: int = 4
     frames: int = 8
     action_dropout: float = 0.15  # part of the clips that train without actions (guidance, and the null action)
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
-    clean: float = 0.5  # part of the frames that are wholly given
+    clean: float = 0.5  # masked, diffusion: part of the frames that are wholly given
     batch_size: int = 16
     learning_rate: float = 1.5e-3
-    refinements: int = 4  # passes a frame
-    temperature: float = 0.3
+    refinements: int = 4  # masked, diffusion: passes a frame
+    temperature: float = 0.3  # masked, causal
     guidance: float = 1.0  # 1: none
 
 

@@ -28,6 +28,7 @@ class Tokenizer(nn.Module):
 
     grid: tuple[int, int]
     size: int  # number of different tokens
+    learnt: bool  # the codebook is
     memory: int  # frames before a frame that its tokens, and its picture, depend on
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -63,7 +64,7 @@ class ConvTokenizer(Tokenizer):
 
     def __init__(self, config: TokenizerConfig, height: int, width: int) -> None:
         super().__init__(config)
-        self.grid, self.memory = check_size(height, width), 0
+        self.grid, self.learnt, self.memory = check_size(height, width), False, 0
         self.quantizer = FSQ(config.levels)
         self.size = self.quantizer.size
         self.encoder = Encoder(config.channels, len(config.levels))
@@ -103,8 +104,8 @@ class SpaceTimeTokenizer(Tokenizer):
 
     def __init__(self, config: TokenizerConfig, height: int, width: int) -> None:
         super().__init__(config)
-        self.side, self.size, self.memory = config.transformer.patch, config.codes, config.frames - 1
-        self.grid = patch_grid(height, width, self.side)
+        self.side, self.size = config.transformer.patch, config.codes
+        self.grid, self.learnt, self.memory = patch_grid(height, width, self.side), True, config.frames - 1
         pixels = 3 * self.side**2
         self.encoder = SpaceTimeNet(config.transformer, pixels, config.code_width, self.grid)
         self.quantizer = VQ(config.codes, config.code_width)

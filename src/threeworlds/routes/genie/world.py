@@ -72,7 +72,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
             )
             self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)[:, -1 - self.model.tokenizer.memory :]
             frame = self.model.tokenizer.decode(self._tokens)[0, -1]
-        self._past, self._time = self.model.forget(past), self._time + 1
+        self._past, self._time = self.model.dynamics.forget(past), self._time + 1
         self._frame = ((frame + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
         return self._frame.copy(), 0.0, False, False, {}
 
