@@ -16,7 +16,7 @@ from threeworlds.planning import SEARCHES
 from threeworlds.planning.search import cheapest
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
-from threeworlds.routes.jepa.objective import DecoderObjective, WorldModelObjective
+from threeworlds.routes.jepa.objective import OBJECTIVES, DecoderObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
 from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, JepaConfig
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
@@ -175,7 +175,9 @@ def world_stage(model: Jepa, share: float) -> Stage:
     world, spec = model.config.world, model.spec
     return Stage(
         name="world",
-        module=WorldModelObjective(world, model.encoder, model.predictor, spec.action),
+        module=OBJECTIVES[world.architecture](
+            world, model.encoder, model.predictor, spec.action, (spec.height, spec.width)
+        ),
         share=share,
         frames=world.frames + world.stack - 1,
         batch_size=world.batch_size,

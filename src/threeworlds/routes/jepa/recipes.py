@@ -25,7 +25,9 @@ class WorldModelConfig:
     frames: int = 4
     unroll: int = 3  # steps of open-loop prediction in the loss
     batch_size: int = 64
-    sigreg: float = 0.2  # weight of the anti-collapse term
+    architecture: Literal["predictive", "generative", "joint"] = "predictive"  # one of OBJECTIVES
+    guard: Literal["sigreg", "vicreg", "pldm", "ema", "reconstruction", "none"] = "sigreg"  # against collapse
+    guard_weight: float = 0.2
     directions: int = 64  # random projections of SIGReg
     inverse: float = 0.1  # weight of the inverse dynamics on the displacement, where there are actions
     action_dropout: float = 0.15  # part of the windows that train without actions: the null action
@@ -131,7 +133,7 @@ def base() -> JepaConfig:
 def rooms() -> JepaConfig:
     """Minutes on two cores, for worlds where a picture is the whole state (no speed), such as ``rooms``; it plans."""
     return JepaConfig(
-        world=WorldModelConfig(stack=1, frames=6, unroll=5, sigreg=0.05, inverse=1.0, batch_size=128),
+        world=WorldModelConfig(stack=1, frames=6, unroll=5, guard_weight=0.05, inverse=1.0, batch_size=128),
         critic=CriticConfig(),
         actor=ActorConfig(),
         planner=PlannerConfig(candidates=32, elites=6, rounds=2, std=0.3),
