@@ -172,6 +172,15 @@ class Represents(Protocol):
 
 
 @runtime_checkable
+class Imagines(Protocol):
+    """First frames -> the states of the frames to come, without pictures."""
+
+    def imagine(self, context: Tensor, frames: int, action: Tensor | None = None) -> State:
+        """context [b, k, c, h, w]; the data's own action [b, k - 1 + frames(, a)] or None -> z [b, frames, d]."""
+        ...
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """Frames -> the same frames, through the model's own latents: the best picture it can show."""
 

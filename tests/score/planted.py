@@ -167,6 +167,16 @@ class Knower(Memory):
         return State(z=z @ turn + 5)
 
 
+class Seer(Knower):
+    """Knows the states to come as well, if it is told the actions that led to them; else it sees none."""
+
+    def imagine(self, context: Tensor, frames: int, action: Tensor | None = None) -> State:
+        items = self.items(context)
+        right = (self.action[items][:, : GIVEN - 1 + frames] == action).all(1)
+        future = self.represent(self.video[items]).z[:, GIVEN : GIVEN + frames]
+        return State(z=future * right[:, None, None])
+
+
 class Constant:
     """Its state says nothing."""
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planted import Constant, CopyLast, Knower, Noise, seat
+from planted import Constant, CopyLast, Knower, Noise, Seer, seat
 from scipy import stats
 
-from threeworlds.score import understanding
+from threeworlds.score import probes, understanding
 from threeworlds.score.exam import GIVEN, differences_of, rows_of
 from threeworlds.types import Batch
 
@@ -64,18 +64,18 @@ def standard(rng, *shape):
 def test_the_probe_recovers_a_linear_map():
     rng = np.random.default_rng(0)
     train, test, weights = standard(rng, 200, 6, 4), standard(rng, 50, 6, 4), np.array([1.0, -2, 0.5, 0])
-    read = understanding._regress(train, test, train @ weights + 7)
+    read = probes._regress(train, test, train @ weights + 7)
     np.testing.assert_allclose(read, test @ weights + 7, atol=0.02)
 
 
 def test_the_probe_is_the_solution_of_ridge_regression():
     rng = np.random.default_rng(0)
     x, y, new = standard(rng, 10, 3, 4), rng.normal(size=(10, 3)), rng.normal(size=(2, 3, 4))
-    rows = np.sqrt(understanding.RIDGE * 30) * np.eye(4)  # as extra samples of least squares
+    rows = np.sqrt(probes.RIDGE * 30) * np.eye(4)  # as extra samples of least squares
     weights = np.linalg.lstsq(
         np.vstack([x.reshape(30, 4), rows]), np.r_[y.ravel() - y.mean(), np.zeros(4)], rcond=None
     )[0]
-    np.testing.assert_allclose(understanding._regress(x, new, y), new @ weights + y.mean())
+    np.testing.assert_allclose(probes._regress(x, new, y), new @ weights + y.mean())
 
 
 def test_the_probe_leaves_out_what_does_not_apply():
@@ -83,23 +83,25 @@ def test_the_probe_leaves_out_what_does_not_apply():
     x, new = standard(rng, 20, 5, 3), standard(rng, 4, 5, 3)
     y = x @ np.array([1.0, 2, 3])
     y[5:] = np.nan
-    np.testing.assert_array_equal(understanding._regress(x, new, y), understanding._regress(x[:5], new, y[:5]))
+    np.testing.assert_array_equal(probes._regress(x, new, y), probes._regress(x[:5], new, y[:5]))
 
 
 def test_more_features_than_samples_are_no_error():
     rng = np.random.default_rng(0)
-    assert np.isfinite(
-        understanding._regress(rng.normal(size=(2, 2, 30)), rng.normal(size=(3, 2, 30)), np.eye(2))
-    ).all()
+    assert np.isfinite(probes._regress(rng.normal(size=(2, 2, 30)), rng.normal(size=(3, 2, 30)), np.eye(2))).all()
 
 
-def test_classes_far_apart_are_told_apart():
+def test_a_small_network_reads_what_a_line_cannot():
     rng = np.random.default_rng(0)
-    train_kind, kind = rng.integers(0, 3, (100, 4)), rng.integers(0, 3, (30, 4))
-    centres = np.array([[4.0, 0, 0], [0, 4, 0], [0, 0, 4]])
-    train, test = (centres[k] + rng.normal(size=(*k.shape, 3)) * 0.3 - 4 / 3 for k in (train_kind, kind))
-    names = np.array([2.0, 5, 9])
-    np.testing.assert_array_equal(understanding._classify(train, test, names[train_kind]), names[kind])
+    train, test = standard(rng, 200, 6, 3), standard(rng, 60, 6, 3)
+    targets = np.stack([train[..., 0] * train[..., 1], train[..., 2]], axis=-1)
+    targets[:50, :, 1] = np.nan
+    truth = np.stack([test[..., 0] * test[..., 1], test[..., 2]], axis=-1)
+    bent, straight = (probe(train, targets, test) for probe in (probes.small_network, probes.linear))
+    assert understanding.r_squared(bent[..., :1], truth[..., :1]) > 0.9
+    assert understanding.r_squared(straight[..., :1], truth[..., :1]) < 0.1
+    assert min(understanding.r_squared(read[..., 1:], truth[..., 1:]) for read in (bent, straight)) > 0.95
+    np.testing.assert_array_equal(bent, probes.small_network(train, targets, test))  # no hidden draws
 
 
 def test_states_are_standardised_by_the_training_windows_alone(arena):
@@ -120,6 +122,7 @@ def entrants(arena):
         seat("knower", Knower(arena), Noise()),
         seat("constant", Constant(), Constant()),
         seat("noise", Noise(), Noise()),
+        seat("seer", Seer(arena), Noise()),
         seat("copier", CopyLast(), CopyLast()),
     ]
 
@@ -137,7 +140,8 @@ def rows(arena, entrants, measured):
 @pytest.fixture(scope="module")
 def differences(arena, measured):
     """metric -> (first, second) -> Difference."""
-    return {name: {(d.first, d.second): d for d in differences_of(m, arena)} for name, m in measured.items()}
+    linear = {name: measured[name] for name in ("position_r", "velocity_r2", "attributes")}
+    return {name: {(d.first, d.second): d for d in differences_of(m, arena)} for name, m in linear.items()}
 
 
 def test_a_state_that_is_the_truth_is_read_wholly(rows, differences):
@@ -164,6 +168,24 @@ def test_noise_tells_no_more_than_its_untrained_twin(rows, differences):
         assert (twin.value, twin.verdict) == (0, "not separable")
 
 
+def test_a_small_network_reads_the_truth_too(rows):
+    assert rows["position_r_mlp", "knower"].value > 0.95
+    assert rows["position_r_mlp", "noise"].value < 0.3
+    assert rows["attributes_mlp", "knower"].value > rows["attributes", "constant"].value
+
+
+def test_foreseen_states_are_read_and_their_error_told(rows):
+    """The seer knows the future under the right actions and sees nothing under others."""
+    for horizon in (1, 16):
+        assert rows[f"position_r_h{horizon}", "seer"].value > 0.99
+        error = rows[f"rollout_error_h{horizon}", "seer"]
+        assert (error.value, error.floor, error.floor_name) == (pytest.approx(0, abs=1e-9), 1, "no change")
+    assert rows["action_shuffle_h8", "seer"].value > 100
+    assert rows["action_shuffle_h8", "seer"].floor_name == "actions ignored"
+    row = rows["rollout_error_h4", "knower"]
+    assert (row.status, row.reason) == ("not_applicable", "predicts no states")
+
+
 def test_who_keeps_no_state_is_told_so(rows):
     assert (rows["position_r", "copier"].status, rows["position_r", "copier"].reason) == (
         "not_applicable",
@@ -179,8 +201,9 @@ def test_without_a_true_state_there_is_nothing_to_read(arena):
     assert {(row.metric, row.status) for row in rows} == {
         ("position_r", "not_applicable"),
         ("velocity_r2", "not_applicable"),
+        *((f"rollout_error_h{h}", "not_applicable") for h in exam.horizons),
     }
-    assert all("not known" in row.reason for row in rows)
+    assert all("not known" in row.reason for row in rows if row.metric.endswith(("_r", "_r2")))
 
 
 @pytest.mark.parametrize("name", ["rooms", "motion"])
@@ -189,7 +212,8 @@ def test_every_world_can_be_asked(name, request):
     measured = understanding.ask(exam, [seat("knower", Knower(exam), Constant())]).measured
     rows = {row.metric: row for m in measured for row in rows_of(m, exam, [seat("knower", None)])}
     assert rows["position_r"].value > 0.9
-    assert set(rows) == ({"position_r"} if name == "rooms" else {"position_r", "velocity_r2"})
+    assert {"position_r", "position_r_mlp"} <= set(rows)
+    assert ("velocity_r2" in rows) == (name == "motion")
 
 
 def test_of_two_shapes_none_is_the_first(arena):

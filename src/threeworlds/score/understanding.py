@@ -1,14 +1,15 @@
-"""Understanding: what of the true state can be read off a model's states by a linear probe?
+"""Understanding: what of the true state can be read off a model's states by a probe?
 
-The probe is ridge regression on states of training episodes, judged on held-out episodes. The floor is the same
-network before training: random features of a small picture tell much already.
+Probes are fitted to states of training episodes and judged on held-out episodes: a linear one, and a small network
+that finds what is there but not laid out. The floor is the same model before training: random features of a small
+picture tell much already. Where a model predicts states, the linear probe also reads these, and their error is told.
 
-Legend: n items, t frames, d state, v variables.
+Legend: n items, t frames, d state, v variables, k targets of a probe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,29 +17,49 @@ import numpy as np
 from torch import Tensor
 
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
-from threeworlds.types import Represents
+from threeworlds.score.probes import Probe, linear, small_network
+from threeworlds.types import Imagines, Represents
 
 CHUNK = 50
-RIDGE = 1e-3  # on standardised features, times their number of samples
 FLOOR = "untrained encoder"
+PROBES: Mapping[str, tuple[Probe, str]] = {"": (linear, "linear probe"), "_mlp": (small_network, "small network")}
 
-Probe = tuple[np.ndarray, np.ndarray]  # read and true values [n, t, v]
+Read = tuple[np.ndarray, np.ndarray]  # read and true values [n, t, v]
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
-    """Position, velocity and attributes, wherever the state is known."""
+    """Position, velocity and attributes, wherever the state is known; and how far ahead states are foreseen."""
     able = [entrant for entrant in entrants if isinstance(entrant.model, Represents)]
     absent = {e.route: "keeps no state" for e in entrants if e not in able}
+    ahead = {e.route: Ahead(e.model, exam) for e in able if isinstance(e.model, Imagines)}
+    shy = absent | {e.route: "predicts no states" for e in able if e.route not in ahead}
+    return Answers(measured=(*_read(exam, able, ahead, absent, shy), *_roll_outs(exam, ahead, shy)))
+
+
+def _read(
+    exam: Exam,
+    able: Sequence[Entrant],
+    ahead: Mapping[str, Ahead],
+    absent: dict[str, str],
+    shy: dict[str, str],
+) -> list[Measured]:
+    metrics = _metrics(exam)
     if exam.test.state is None or exam.train.state is None:
-        why = "the true state of these clips is not known"
-        return Answers(measured=tuple(_measured(m, {}, {}, {e.route: why for e in entrants}) for m in _metrics(exam)))
+        why = dict.fromkeys([*absent, *(e.route for e in able)], "the true state of these clips is not known")
+        return [_measured(metric, "", {}, {}, why) for metric in metrics]
     states = {e.route: (_states(e.model, exam), _states(e.untrained, exam)) for e in able}
     found = []
-    for metric in _metrics(exam):
-        trained = {route: metric.probe(exam, *both[0]) for route, both in states.items()}
-        random = {route: (FLOOR, metric.probe(exam, *both[1])) for route, both in states.items()}
-        found.append(_measured(metric, trained, random, absent))
-    return Answers(measured=tuple(found))
+    for suffix, (probe, _) in PROBES.items():
+        trained = {route: _probed(probe, metrics, exam, *both[0]) for route, both in states.items()}
+        random = {route: _probed(probe, metrics, exam, *both[1]) for route, both in states.items()}
+        for i, metric in enumerate(metrics):
+            floors = {route: (FLOOR, reads[i]) for route, reads in random.items()}
+            found.append(_measured(metric, suffix, {r: reads[i] for r, reads in trained.items()}, floors, absent))
+    for metric in metrics:
+        for horizon in exam.horizons if not metric.classes else ():
+            values = {route: ahead[route].read(metric, exam, states[route][0][0], horizon) for route in ahead}
+            found.append(_measured(metric, f"_h{horizon}", values, {}, shy))
+    return found
 
 
 @dataclass(frozen=True)
@@ -52,12 +73,43 @@ class _Metric:
     statistic: Callable[..., float]
     classes: bool = False  # not numbers but kinds
 
-    def probe(self, exam: Exam, train: np.ndarray, test: np.ndarray) -> Probe:
-        assert exam.train.state is not None and exam.test.state is not None
-        truth = _truth(exam.train.state, exam)[..., self.columns], _truth(exam.test.state, exam)[..., self.columns]
-        fit = _classify if self.classes else _regress
-        read = np.stack([fit(train, test, truth[0][..., i]) for i in range(len(self.columns))], axis=-1)
-        return read, truth[1]
+    def truth(self, state: np.ndarray) -> np.ndarray:
+        return state[..., self.columns]
+
+    def kinds(self, exam: Exam) -> list[np.ndarray]:
+        """Of each variable, the values it takes in the training windows."""
+        assert exam.train.state is not None
+        truth = self.truth(_truth(exam.train.state, exam))
+        return [np.unique(truth[..., i][~np.isnan(truth[..., i])]) for i in range(len(self.columns))]
+
+    def targets(self, exam: Exam) -> np.ndarray:
+        """What a probe is fitted to, [m, t, k]: the variables themselves, or an indicator of each kind."""
+        assert exam.train.state is not None
+        truth = self.truth(_truth(exam.train.state, exam))
+        if not self.classes:
+            return truth
+        marks = [np.where(np.isnan(truth[..., i]), np.nan, truth[..., i] == c) for i, c in self._each_kind(exam)]
+        return np.stack(marks, axis=-1)
+
+    def answer(self, exam: Exam, read: np.ndarray) -> np.ndarray:
+        """What a probe has read [n, t, k] -> values of the variables [n, t, v]: the kind it reads highest."""
+        if not self.classes:
+            return read
+        places = np.array([i for i, _ in self._each_kind(exam)])
+        return np.stack([c[read[..., places == i].argmax(-1)] for i, c in enumerate(self.kinds(exam))], axis=-1)
+
+    def _each_kind(self, exam: Exam) -> list[tuple[int, float]]:
+        return [(i, c) for i, kinds in enumerate(self.kinds(exam)) for c in kinds]
+
+
+def _probed(probe: Probe, metrics: Sequence[_Metric], exam: Exam, train: np.ndarray, test: np.ndarray) -> list[Read]:
+    """One call of the probe for all metrics -> what each reads of the held-out windows, and the truth."""
+    assert exam.test.state is not None
+    targets = [metric.targets(exam) for metric in metrics]
+    read = probe(train, np.concatenate(targets, axis=-1), test)
+    parts = np.split(read, np.cumsum([target.shape[-1] for target in targets])[:-1], axis=-1)
+    truth = _truth(exam.test.state, exam)
+    return [(metric.answer(exam, part), metric.truth(truth)) for metric, part in zip(metrics, parts, strict=True)]
 
 
 def _metrics(exam: Exam) -> list[_Metric]:
@@ -72,18 +124,84 @@ def _metrics(exam: Exam) -> list[_Metric]:
     return metrics
 
 
-def _measured(metric: _Metric, values: Any, floors: Any, absent: dict[str, str]) -> Measured:
+def _measured(metric: _Metric, suffix: str, values: Any, floors: Any, absent: dict[str, str]) -> Measured:
+    how = f"{PROBES[suffix][1]} on frozen states" if suffix in PROBES else "linear probe on states predicted that far"
     return Measured(
         question="understanding",
-        metric=metric.name,
+        metric=metric.name + suffix,
         unit=metric.unit,
         direction="higher",
-        protocol=f"linear probe on frozen states, trained on other episodes: {metric.text}",
+        protocol=f"{how}, trained on other episodes: {metric.text}",
         values=values,
         own_floors=floors,
         absent=absent,
         statistic=metric.statistic,
     )
+
+
+# -------------------------------------------------------------------------------------- states ahead
+
+
+class Ahead:
+    """States as they are, and as they were foreseen from the given frames alone, of the held-out windows."""
+
+    def __init__(self, model: Any, exam: Exam) -> None:
+        assert exam.test.video is not None
+        video, action, frames = exam.test.video, exam.test.action, exam.future.shape[1]
+        wrong = action.roll(1, 0) if action is not None else None
+        self.true = _represent(model, video)  # [n, 1 + ahead, d], from the last given frame on
+        self.told = self._imagine(model, exam, frames, action)
+        self.misled = self._imagine(model, exam, frames, wrong)
+        self.mean, self.std = _scale(_represent(model, exam.train.video))
+
+    @staticmethod
+    def _imagine(model: Any, exam: Exam, frames: int, action: Tensor | None) -> np.ndarray:
+        return model.imagine(exam.given, frames, action).z.cpu().numpy().astype(np.float64)
+
+    def read(self, metric: _Metric, exam: Exam, train: np.ndarray, horizon: int) -> Read:
+        """A linear probe of true states, held to the states foreseen ``horizon`` frames ahead."""
+        assert exam.test.state is not None
+        foreseen = (self.told[:, horizon - 1 : horizon] - self.mean) / self.std
+        read = linear(train, metric.targets(exam), foreseen)
+        return read, metric.truth(_truth(exam.test.state, exam))[:, horizon : horizon + 1]
+
+    def error(self, horizon: int) -> np.ndarray:
+        """Squared error of each item, [n]."""
+        return ((self.told[:, horizon - 1] - self.true[:, horizon]) ** 2).mean(-1)
+
+    def persistence(self, horizon: int) -> np.ndarray:
+        return ((self.true[:, 0] - self.true[:, horizon]) ** 2).mean(-1)
+
+    def misled_error(self, horizon: int) -> np.ndarray:
+        return ((self.misled[:, horizon - 1] - self.true[:, horizon]) ** 2).mean(-1)
+
+
+def _roll_outs(exam: Exam, ahead: Mapping[str, Ahead], absent: dict[str, str]) -> list[Measured]:
+    """The error of foreseen states, as a part of that of no change; and what the right actions are worth."""
+    common: dict[str, Any] = {"question": "understanding", "unit": "ratio", "absent": absent, "statistic": ratio}
+    errors = [
+        Measured(
+            **common,
+            metric=f"rollout_error_h{h}",
+            direction="lower",
+            protocol=f"squared error of states foreseen {h} frames ahead, as a part of that of predicting no change",
+            values={route: (found.error(h), found.persistence(h)) for route, found in ahead.items()},
+            own_floors={r: ("no change", (found.persistence(h),) * 2) for r, found in ahead.items()},
+        )
+        for h in exam.horizons
+    ]
+    if exam.test.action is None:
+        return errors
+    far = exam.horizons[-2:][0]
+    shuffled = Measured(
+        **common,
+        metric=f"action_shuffle_h{far}",
+        direction="higher",
+        protocol=f"squared error of states foreseen {far} frames ahead under another clip's actions by that under its own",
+        values={route: (found.misled_error(far), found.error(far)) for route, found in ahead.items()},
+        own_floors={r: ("actions ignored", (found.error(far),) * 2) for r, found in ahead.items()},
+    )
+    return [*errors, shuffled]
 
 
 # -------------------------------------------------------------------------------------- statistics
@@ -115,35 +233,29 @@ def _mean_over_variables(statistic: Callable[..., float], read: np.ndarray, true
     return float(np.mean([statistic(a[~np.isnan(b)], b[~np.isnan(b)]) for a, b in columns]))
 
 
-# ------------------------------------------------------------------------------------------ probes
+def ratio(above: np.ndarray, below: np.ndarray) -> float:
+    """Sum of the one by the sum of the other; [n] each."""
+    return float(above.sum() / max(below.sum(), 1e-12))
+
+
+# ------------------------------------------------------------------------------------------ states
 
 
 def _states(model: Any, exam: Exam) -> tuple[np.ndarray, np.ndarray]:
     """Standardised states of the training and the held-out windows, [n, t, d]; the first frames lack their past."""
     train, test = (_represent(model, batch.video) for batch in (exam.train, exam.test))
-    mean, std = train.mean((0, 1)), train.std((0, 1)) + 1e-6
+    mean, std = _scale(train)
     return (train - mean) / std, (test - mean) / std
+
+
+def _scale(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return states.mean((0, 1)), states.std((0, 1)) + 1e-6
 
 
 def _represent(model: Any, video: Tensor | None) -> np.ndarray:
     assert video is not None
     parts = [model.represent(video[i : i + CHUNK]).z[:, GIVEN - 1 :] for i in range(0, len(video), CHUNK)]
     return np.concatenate([part.cpu().numpy() for part in parts]).astype(np.float64)
-
-
-def _regress(train: np.ndarray, test: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Ridge regression: states [m, t, d], target [m, t] with NaN left out -> read values of the held-out [n, t]."""
-    known = ~np.isnan(target)
-    x, y = train[known], target[known]
-    gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
-    return test @ np.linalg.solve(gram, x.T @ (y - y.mean())) + y.mean()
-
-
-def _classify(train: np.ndarray, test: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The class whose indicator the ridge regression reads highest."""
-    classes = np.unique(target[~np.isnan(target)])
-    marks = [np.where(np.isnan(target), np.nan, target == c) for c in classes]
-    return classes[np.stack([_regress(train, test, mark) for mark in marks]).argmax(0)]
 
 
 def _columns(exam: Exam, *endings: str) -> list[int]:

@@ -147,7 +147,7 @@ def monitors(z: Tensor, predictor: Predictor, action: Tensor | None) -> dict[str
     - over_copy: prediction error as a part of that of predicting no change; 1, nothing is predicted.
     - shuffled: error under other clips' actions as a multiple of that under their own; 1, actions are ignored.
     """
-    few = z[:16]  # clips: these numbers need not cost much
+    few = z[:16].detach()  # clips: these numbers need not cost much
     first, after, action = few[:, :-1], few[:, 1:], action[:16] if action is not None else None
     moved = (after - first).square().mean()
     spread = z.var(0).mean()
