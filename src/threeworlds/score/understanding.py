@@ -197,7 +197,7 @@ def _roll_outs(exam: Exam, ahead: Mapping[str, Ahead], absent: dict[str, str]) -
         **common,
         metric=f"action_shuffle_h{far}",
         direction="higher",
-        protocol=f"squared error of states foreseen {far} frames ahead under another clip's actions by that under its own",
+        protocol=f"squared error of states foreseen {far} frames ahead: under another clip's actions, by under its own",
         values={route: (found.misled_error(far), found.error(far)) for route, found in ahead.items()},
         own_floors={r: ("actions ignored", (found.error(far),) * 2) for r, found in ahead.items()},
     )
