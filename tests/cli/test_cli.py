@@ -13,7 +13,7 @@ from threeworlds.cli import console, main
 from threeworlds.cli.app import parse
 
 COMMANDS = ("compare", "train", "score", "report", "imagine", "play", "worlds", "data", "info")
-DATA_COMMANDS = ("generate", "ingest", "info", "verify")
+DATA_COMMANDS = ("generate", "ingest", "caption", "info", "verify")
 ALL = [(name,) for name in COMMANDS] + [("data", name) for name in DATA_COMMANDS]
 
 
@@ -164,6 +164,17 @@ def test_data_info_and_verify(clips: Path, tmp_path: Path, capsys: pytest.Captur
     assert run("data", "info", clips) == 0
     assert run("data", "verify", clips) == 0
     assert "30 episodes" in capsys.readouterr().out
+
+
+def test_a_captioner_is_trained_scored_and_put_to_work(
+    clips: Path, trained: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--recipe", "debug", "--data", clips, "--budget", "3steps", "--out", tmp_path / "captioner")
+    assert run("train", "captioner", *words) == 0
+    assert run("data", "caption", clips, "--checkpoint", tmp_path / "captioner", "--items", 3) == 0
+    assert "colour (other clips)" in capsys.readouterr().out
+    assert run("data", "caption", clips, "--checkpoint", trained["sora"]) == 2
+    assert "no captioner" in capsys.readouterr().err
 
 
 def test_verify_sees_a_changed_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """The generator against a trusted implementation: the same weights in ours and in diffusers' Wan transformer.
 
-Two things differ by design and are set alike here: ours normalises queries and keys by head, Wan across heads (so one
-head), and ours has a map for the last modulation where Wan adds the time's embedding (so the map holds its value).
+What differs by design is set alike here: ours normalises queries and keys by head, Wan across heads (so one head);
+ours has a map for the last modulation where Wan adds the time's embedding (so the map holds its value); and ours is
+told places in the frame and the gist of the caption besides (so these are zero).
 """
 
 import warnings
@@ -56,6 +57,9 @@ def ours(theirs, time):
     model = Generator(config, CHANNELS, (4, 6))
     given = dict(theirs.named_parameters())
     with torch.no_grad():
+        for layer in (model.place, model.gist):
+            layer.weight.zero_()
+            layer.bias.zero_()
         model.read_in.weight.zero_()
         model.read_in.weight[:, : CHANNELS * PATCH**2] = given["patch_embedding.weight"].flatten(1)
         model.read_in.bias.copy_(given["patch_embedding.bias"])

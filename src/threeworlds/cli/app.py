@@ -20,7 +20,7 @@ from tyro.conf import subcommand
 from threeworlds import __version__
 from threeworlds.cli.compare import Compare
 from threeworlds.cli.console import errors, say
-from threeworlds.cli.data import DataGenerate, DataInfo, DataIngest, DataVerify
+from threeworlds.cli.data import DataCaption, DataGenerate, DataInfo, DataIngest, DataVerify
 from threeworlds.cli.imagine import Imagine
 from threeworlds.cli.info import Info
 from threeworlds.cli.play import Play
@@ -38,6 +38,7 @@ THREEWORLDS_DEBUG=1 shows the traceback of an error."""
 DataCommand = (
     Annotated[DataGenerate, subcommand("generate")]
     | Annotated[DataIngest, subcommand("ingest")]
+    | Annotated[DataCaption, subcommand("caption")]
     | Annotated[DataInfo, subcommand("info")]
     | Annotated[DataVerify, subcommand("verify")]
 )

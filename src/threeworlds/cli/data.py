@@ -69,6 +69,39 @@ class DataIngest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataCaption:
+    """Write captions for clips that have none, by a trained captioner; or score it on clips that have some."""
+
+    clips: Positional[Path]
+    """Folder of clips."""
+    checkpoint: Path
+    """Folder of a trained captioner (`threeworlds train captioner`)."""
+    out: Path | None = None
+    """Folder to write the captioned clips to; must not exist. Without it, the captioner is scored on CLIPS."""
+    items: int = 200
+    """Held-out episodes to score on."""
+    seed: int = 0
+    """Which of them."""
+
+    def run(self) -> None:
+        from threeworlds.data import ClipStore
+        from threeworlds.routes.sora.captioner import Captioner
+        from threeworlds.score.captions import caption_store, score_captioner
+        from threeworlds.train import load_model
+
+        captioner, _ = load_model(self.checkpoint)
+        if not isinstance(captioner, Captioner):
+            raise ValueError(f"{self.checkpoint} holds no captioner")
+        store = ClipStore.open(self.clips)
+        if self.out is None:
+            scores = score_captioner(captioner, store, items=self.items, seed=self.seed)
+            print_mapping({name: f"{value:.3f}" for name, value in scores.items()}, title="said right, part of clips")
+        else:
+            caption_store(captioner, store, self.out)
+            print_store(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataInfo:
     """Say what a folder of clips holds: episodes, frames, splits, where they came from."""
 

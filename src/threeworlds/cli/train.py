@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Train:
     """Train one route on clips of a built-in world, or on clips of your own (--data)."""
 
-    route: Positional[Literal["sora", "genie", "jepa"]]
-    """Which route."""
+    route: Positional[Literal["sora", "genie", "jepa", "captioner"]]
+    """Which route; or a captioner, which writes captions for clips that have none."""
     recipe: str = "base"
     """Named config of the route: debug, small or base."""
     data: Path | None = None
