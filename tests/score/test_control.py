@@ -291,3 +291,18 @@ def test_effective_steps_are_those_where_staying_would_have_ended_elsewhere(aren
 
 def test_without_a_known_avatar_no_step_is_left_out(arena):
     assert control.effective_steps(replace(arena, test=Batch(action=arena.test.action))) is None
+
+
+def test_a_push_against_a_wall_is_beyond_whoever_sees_only_the_avatar_move(rows, arena):
+    purity, effective = rows["purity", "coder"], rows["purity_effective", "coder"]
+    assert purity.ceiling_name == effective.ceiling_name == "seeing the avatar move"
+    assert 0.8 < purity.ceiling < 0.98
+    assert effective.ceiling == effective.value == 1
+    assert purity.value == 1  # planted: it was told the actions
+
+
+def test_where_there_is_one_code_right_and_wrong_are_alike(arena):
+    model = type("Single", (OneCode,), {"n_codes": 1})()
+    entrant = seat("single", model)
+    right = control.controls_of(entrant, arena)
+    assert torch.equal(control._wrong(entrant, arena, right), right)

@@ -91,6 +91,7 @@ def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Meas
     shuffled = np.random.default_rng(exam.seed).permutation(actions.ravel()).reshape(actions.shape)
     candidates = {"one code for all": np.zeros_like(actions), "shuffled labels": shuffled} if codes else {}
     effective = effective_steps(exam) if known else None
+    ceilings = {} if effective is None else {"seeing the avatar move": np.where(effective, actions, _stay(exam))}
     told = "part whose action is the commonest of their code"
     metrics: list[tuple[str, str, str, Any, np.ndarray | None]] = [
         ("purity", "of steps", told, purity, None),
@@ -107,6 +108,7 @@ def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Meas
             protocol=f"latent action of each held-out step against the true action; {text}",
             values={route: _kept(found, actions, kept) for route, found in codes.items()},
             floors={name: _kept(found, actions, kept) for name, found in candidates.items()},
+            ceilings={name: _kept(found, actions, kept) for name, found in ceilings.items()} if codes else {},
             absent=absent,
             statistic=statistic,
         )
@@ -126,9 +128,13 @@ def effective_steps(exam: Exam) -> np.ndarray | None:
         return None
     place = exam.test.state[..., [variables.index("avatar_x"), variables.index("avatar_y")]].numpy()
     moved = np.linalg.norm(np.diff(place, axis=1), axis=-1)
-    stays: np.ndarray = exam.test.action.numpy() == names.index("stay")
+    stays: np.ndarray = exam.test.action.numpy() == _stay(exam)
     result: np.ndarray = stays | (moved > PUSHED * np.median(moved[~stays]))
     return result
+
+
+def _stay(exam: Exam) -> int:
+    return exam.spec.action.names.index("stay")
 
 
 def _kept(codes: np.ndarray, actions: np.ndarray, kept: np.ndarray | None) -> tuple[np.ndarray, ...]:
@@ -186,6 +192,8 @@ def _wrong(entrant: Entrant, exam: Exam, right: Tensor) -> Tensor:
         wrong[:, GIVEN - 1 :] = torch.rand(wrong[:, GIVEN - 1 :].shape, generator=generator) * 2 - 1
         return wrong
     kinds = entrant.model.n_codes if entrant.model.control == "code" else exam.spec.action.size
+    if kinds < 2:
+        return wrong  # there is no other: right and wrong are alike, and nothing is won
     shift = torch.randint(1, kinds, right[:, GIVEN - 1 :].shape, generator=generator)
     wrong[:, GIVEN - 1 :] = (right[:, GIVEN - 1 :] + shift) % kinds
     return wrong

@@ -111,7 +111,7 @@ class MaskedDynamics(Dynamics):
         tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
         hidden = hidden_tokens(tokens.shape, self.config.clean)
         seen = torch.where(hidden, self.mask, self.corrupt(tokens))
-        logits = self.logits(seen, codes)[0][hidden]
+        logits = self.read_out(self._states(seen, codes, None, 0)[0][hidden], self.codebook)
         loss = F.cross_entropy(logits, tokens[hidden])
         right = (logits.argmax(-1) == tokens[hidden]).float().mean()
         return loss, {"accuracy": right.detach()}
@@ -121,12 +121,17 @@ class MaskedDynamics(Dynamics):
 
         ``first`` is the time of the first frame given; with ``past``, frames come one at a time.
         """
+        z, kept = self._states(tokens, codes, past, first)
+        return self.read_out(z, self.codebook), kept
+
+    def _states(self, tokens: Tensor, codes: Tensor, past: Cache | None, first: int) -> tuple[Tensor, Cache]:
+        """What each token's logits are read from, [b, t, n, d]."""
         z, kept = self._embed(tokens, codes), []
         space, time = self._ropes(first, tokens.shape[1])
         for layer, block in enumerate(self.blocks):
             z, key_value = block(z, space, time, past[layer] if past else None)
             kept.append(key_value)
-        return self.read_out(self.norm(z[:, :, 1:]), self.codebook), kept
+        return self.norm(z[:, :, 1:]), kept
 
     def remember(self, tokens: Tensor, codes: Tensor) -> Cache:
         return self.logits(tokens, codes)[1]
