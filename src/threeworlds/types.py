@@ -339,6 +339,7 @@ class Difference:
     high: float
     n: int
     verdict: Literal["first better", "second better", "not separable"]
+    p: float | None = None  # two-sided, after Holm's correction over all comparisons of the result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from threeworlds.data import ClipStore, ClipWriter
-from threeworlds.score.exam import GIVEN, Entrant, Exam, Measured, build_exam, differences_of, rows_of
+from threeworlds.score.exam import GIVEN, Entrant, Exam, Measured, build_exam, corrected, differences_of, rows_of
 from threeworlds.score.stats import paired_difference, wilson
 from threeworlds.types import Batch, ClipSpec
 from threeworlds.worlds import WORLDS, collect
@@ -226,3 +226,46 @@ def test_differences_of_a_statistic_resample_the_same_items(desk):
     (difference,) = differences_of(measured, desk)
     assert difference.verdict == "first better"
     assert difference.high - difference.low < 1e-6
+
+
+def test_holm_is_applied_over_the_whole_table(desk):
+    """A difference that stands alone falls when it is one of many looked at; a strong one stands."""
+    rng = np.random.default_rng(0)
+    weak, strong = rng.normal(0.4, 1, 40), rng.normal(3, 1, 40)
+    columns = {"weak": weak, "strong": strong, **{f"none{i}": rng.normal(size=40) for i in range(30)}}
+    table = []
+    for metric, values in columns.items():
+        measured = measured_of(values={"sora": values}, floors={"0": np.zeros(40)})
+        table += differences_of(replace(measured, metric=metric), desk)
+    alone, together = table[0], {d.metric: d for d in corrected(table)}
+    assert alone.verdict == corrected([alone])[0].verdict == "first better"
+    assert together["weak"].verdict == "not separable"
+    assert together["strong"].verdict == "first better"
+    assert together["strong"].p == pytest.approx(32 * table[1].p)
+    assert (together["weak"].value, together["weak"].low) == (alone.value, alone.low)
+
+
+def test_an_unknown_p_separates_nothing(desk):
+    (alone,) = differences_of(measured_of(values={"sora": np.ones(1)}, floors={"0": np.zeros(1)}), desk)
+    assert (corrected([alone])[0].p, corrected([alone])[0].verdict) == (None, "not separable")
+
+
+def test_windows_of_one_film_are_one_item(desk):
+    values = np.random.default_rng(0).normal(1, 1, 12)
+    measured = measured_of(values={"sora": values}, floors={"0": np.zeros(12)}, intervals={"sora": wilson(6, 12)})
+    filmed = replace(desk, groups=tuple(f"film {i // 4}" for i in range(12)))
+    assert row_of(measured, filmed).n == 3
+    assert differences_of(measured, filmed)[0].n == 3
+    own = replace(measured, windows=False)
+    assert row_of(own, filmed).n == 12
+    assert differences_of(own, filmed)[0].n == 12
+
+
+def test_groups_come_from_the_clips(tmp_path):
+    clips = list(collect("arena", episodes=60, seed=0))
+    with ClipWriter(tmp_path / "clips", WORLDS["arena"].spec()) as writer:
+        for i, clip in enumerate(clips):
+            writer.add(replace(clip, group=f"film {i // 3}"))
+    exam = build_exam(ClipStore.open(tmp_path / "clips"), items=8, seed=0)
+    assert len(exam.groups) == len(exam.test.video) > len(set(exam.groups))
+    assert all(group.startswith("film ") for group in exam.groups)

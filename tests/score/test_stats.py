@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from threeworlds.score.stats import Interval, interval_of, mean_interval, paired_difference, separable, wilson
+from threeworlds.score.stats import (
+    Interval,
+    holm,
+    improvement_probability,
+    interquartile_interval,
+    interquartile_mean,
+    interval_of,
+    mean_interval,
+    paired_difference,
+    separable,
+    wilson,
+)
 
 
 def correlation(a, b):
@@ -162,3 +173,110 @@ def test_separable(low, high, direction, verdict):
 def test_direction_is_one_of_two():
     with pytest.raises(ValueError, match="'up'"):
         separable(mean_interval([1.0, 2.0]), "up")
+
+
+# ------------------------------------------------------------------------------- p values and groups
+
+
+def test_p_of_a_paired_difference_is_that_of_the_t_test():
+    a, b = np.random.default_rng(0).normal(size=(2, 30))
+    assert paired_difference(a, b + 0.3).p == pytest.approx(stats.ttest_rel(a, b + 0.3).pvalue)
+
+
+def test_p_of_a_statistic_is_near_that_of_its_test():
+    a, noise = np.random.default_rng(1).normal(size=(2, 300))
+    b = 0.15 * a + noise
+    assert interval_of(correlation, a, b).p == pytest.approx(stats.pearsonr(a, b).pvalue, abs=0.02)
+
+
+@pytest.mark.parametrize(("values", "p"), [([2.0, 2, 2], 0.0), ([0.0, 0, 0], 1.0)])
+def test_p_where_nothing_varies(values, p):
+    assert mean_interval(values).p == p
+
+
+def test_p_of_one_item_is_unknown():
+    assert isnan(mean_interval([1.0]).p)
+
+
+def test_groups_of_one_are_items():
+    values = np.random.default_rng(0).exponential(size=20)
+    assert mean_interval(values, groups=[f"film {i:02d}" for i in range(20)]) == mean_interval(values)
+    pairs = np.random.default_rng(1).normal(size=(2, 20))
+    assert interval_of(correlation, *pairs, groups=range(20)) == interval_of(correlation, *pairs)
+
+
+def test_copies_of_a_film_teach_nothing():
+    """Every item five times over: by itself the interval shrinks; by groups it is that of the items."""
+    values = np.random.default_rng(0).normal(size=40)
+    copies, films = np.repeat(values, 5), np.repeat(np.arange(40), 5)
+    once, fooled, honest = mean_interval(values), mean_interval(copies), mean_interval(copies, groups=films)
+    assert (honest.n, honest.value) == (40, pytest.approx(once.value))
+    assert (honest.low, honest.high, honest.p) == pytest.approx((once.low, once.high, once.p))
+    assert fooled.high - fooled.low < 0.6 * (once.high - once.low)
+    assert fooled.p < honest.p
+
+
+def test_groups_of_different_sizes_weigh_by_their_items():
+    interval = mean_interval([1.0, 1, 1, 5, np.nan], groups=["a", "a", "a", "b", "c"])
+    assert (interval.value, interval.n, interval.dropped) == (2.0, 2, 1)
+
+
+def test_groups_must_be_one_for_each_item():
+    with pytest.raises(ValueError, match="one for each of the 3 items, got 2"):
+        mean_interval([1.0, 2, 3], groups=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        ([0.01, 0.02, 0.03, 0.04, 0.05], [0.05, 0.08, 0.09, 0.09, 0.09]),  # p.adjust(..., "holm") of R
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.9, 0.6], [1.0, 1.0]),
+        ([], []),
+    ],
+)
+def test_holm_adjusts_as_published(p, adjusted):
+    assert holm(p) == pytest.approx(adjusted)
+
+
+def test_holm_keeps_the_error_of_the_family():
+    """Forty comparisons of nothing: at most about one table in twenty shows a difference."""
+    p = np.random.default_rng(0).uniform(size=(1000, 40))
+    assert (p < 0.05).any(1).mean() > 0.8
+    assert 0.03 < np.mean([(holm(row) < 0.05).any() for row in p]) < 0.07
+
+
+# ------------------------------------------------------------------------------------ runs and tasks
+
+
+def test_interquartile_mean_is_that_of_the_middle_half():
+    assert interquartile_mean([[0, 10], [20, 30], [40, 50], [60, 1000]]) == 35
+    scores = np.random.default_rng(0).normal(size=(8, 5))
+    assert interquartile_mean(scores) == stats.trim_mean(scores.ravel(), 0.25)
+
+
+def test_interquartile_interval_covers():
+    """Runs of three tasks whose true interquartile mean is 0, since they are symmetric about it."""
+    rng = np.random.default_rng(0)
+    intervals = [interquartile_interval(rng.normal(size=(10, 3)), resamples=200) for _ in range(100)]
+    assert 0.85 <= np.mean([i.low <= 0 <= i.high for i in intervals]) <= 0.99
+
+
+def test_strata_are_tasks():
+    """Runs that do not vary within their task leave no doubt, however far the tasks lie apart."""
+    interval = interquartile_interval(np.tile([0.0, 100.0, 7.0], (5, 1)))
+    assert interval.low == interval.value == interval.high
+
+
+def test_improvement_probability_is_mann_whitneys():
+    a, b = np.random.default_rng(0).normal(size=(2, 12, 4))
+    expected = [stats.mannwhitneyu(a[:, k], b[:, k]).statistic / 12**2 for k in range(4)]
+    assert improvement_probability(a, b).value == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.parametrize(("shift", "probability"), [(0.0, 0.5), (10.0, 1.0), (-10.0, 0.0)])
+def test_improvement_probability_at_its_ends(shift, probability):
+    scores = np.arange(12.0).reshape(4, 3)
+    interval = improvement_probability(scores + 100 * np.sign(shift), scores)
+    assert interval.value == probability
+    assert interval.low <= probability <= interval.high

@@ -31,6 +31,14 @@ def routes_of(result: Result) -> list[str]:
     return in_order([*result.routes, *(row.route for row in result.rows)], ROUTES)
 
 
+def was_asked(result: Result, question: str) -> bool:
+    """Whether anybody could be asked: False where each row is "n/a by design" and nothing was compared."""
+    rows = [row for row in result.rows if row.question == question]
+    return any(row.status != "not_applicable" for row in rows) or any(
+        d.question == question for d in result.differences
+    )
+
+
 def headline(result: Result, question: str) -> dict[str, Row]:
     """Route -> the row that speaks for it on ``question``: one metric for all, the first measured of HEADLINES."""
     rows = [row for row in result.rows if row.question == question]
@@ -73,7 +81,7 @@ def takeaways(result: Result) -> list[tuple[str, str]]:
     return [
         (question, _takeaway(rows, result.differences))
         for question in questions_of(result)
-        if (rows := headline(result, question))
+        if was_asked(result, question) and (rows := headline(result, question))
     ]
 
 

@@ -81,6 +81,7 @@ class DifferenceLine:
     second: str
     value: str
     n: int
+    p: str
     verdict: str
     separable: bool
 
@@ -104,6 +105,7 @@ class View:
     takeaways: tuple[tuple[str, str], ...]
     routes: tuple[RouteLine, ...]
     sections: tuple[Section, ...]
+    unasked: tuple[tuple[str, str], ...]  # questions that these clips let nobody answer, and why
     items: tuple[Item, ...]
     curves: tuple[Plot, ...]
     ledger: tuple[tuple[str, ...], ...]  # route, stage, then LEDGER
@@ -116,7 +118,8 @@ class View:
 
 def view_of(result: Result, folder: Path) -> View:
     """Everything the page shows, in its order, as texts and pictures. ``folder`` holds result.json and the films."""
-    routes = findings.routes_of(result)
+    routes, questions = findings.routes_of(result), findings.questions_of(result)
+    asked = [question for question in questions if findings.was_asked(result, question)]
     return View(
         title=_title(routes),
         command=result.command,
@@ -124,7 +127,8 @@ def view_of(result: Result, folder: Path) -> View:
         facts=tuple(_headline_facts(result)),
         takeaways=tuple((question_title(q), sentence) for q, sentence in findings.takeaways(result)),
         routes=tuple(_route_line(result, route) for route in routes),
-        sections=tuple(_section(result, question) for question in findings.questions_of(result)),
+        sections=tuple(_section(result, question) for question in asked),
+        unasked=tuple((question_title(q), _why_unasked(result, q)) for q in questions if q not in asked),
         items=tuple(items_of(result.films, folder)),
         curves=tuple(curve_plot(name, result.curves[name]) for name in _curve_names(result)),
         ledger=tuple(_ledger_lines(result)),
@@ -195,6 +199,15 @@ def _section(result: Result, question: str) -> Section:
     )
 
 
+def _why_unasked(result: Result, question: str) -> str:
+    """The reasons, each with the routes it holds for; without them where it is the same for all."""
+    rows = [row for row in result.rows if row.question == question]
+    reasons = {row.reason: in_order((r.route for r in rows if r.reason == row.reason), ROUTES) for row in rows}
+    if len(reasons) == 1:
+        return next(iter(reasons))
+    return "; ".join(f"{', '.join(routes)}: {reason}" for reason, routes in reasons.items())
+
+
 def _differences(result: Result, question: str) -> list[Difference]:
     """The result's own order, but for the order of metrics."""
     return sorted((d for d in result.differences if d.question == question), key=lambda d: metric_order(d.metric))
@@ -250,6 +263,7 @@ def _difference_line(d: Difference) -> DifferenceLine:
         second=d.second,
         value=with_interval(d.value, d.low, d.high, sign=True),
         n=d.n,
+        p="" if d.p is None else "< 0.001" if d.p < 0.001 else f"{d.p:.3f}",
         verdict=winner,
         separable=d.verdict != "not separable",
     )

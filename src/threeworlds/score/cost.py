@@ -26,6 +26,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
         direction="lower",
         protocol=f"wall clock to make one second of video, one clip at a time, {RUNS} runs after one to warm up",
         values={entrant.route: _seconds_per_second(entrant, exam) for entrant in able},
+        windows=False,
         absent={e.route: "makes no pictures, by design" for e in entrants if e not in able},
     )
     return Answers(measured=(speed,), rows=tuple(rows))

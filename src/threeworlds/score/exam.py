@@ -6,12 +6,12 @@ Legend: n items (one window an episode), k given frames, t frames, s state varia
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from threeworlds.score.stats import Interval, interval_of, mean_interval, paired_difference, separable
+from threeworlds.score.stats import Interval, holm, interval_of, mean_interval, paired_difference, separable
 from threeworlds.types import Batch, ClipSpec, Difference, Film, Ledger, Row
 from threeworlds.worlds import WORLDS, World
 
@@ -26,6 +26,7 @@ CAPTIONED = 16  # frames of a clip made from words
 # Added to the seed where an exam makes episodes of its own: no model was trained on these, even if the two seeds agree.
 EXAM_SEEDS = 1_000_000_000
 PROBE_EPISODES = 800  # training episodes that probes and code maps may use
+CHANCE = 0.05  # of one false difference or more in a whole table
 RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
 
 
@@ -52,6 +53,9 @@ class Exam:
     seed: int
     opening: Batch | None = None  # held-out episodes from their first frame on, with the captions of just these frames
     options: Mapping[str, Any] = field(default_factory=dict)  # of the world
+    groups: Sequence[
+        str
+    ] = ()  # what each window of ``test`` was cut from: windows of one group are no independent items
 
     @property
     def given(self) -> Tensor:
@@ -90,6 +94,7 @@ class Measured:
     absent: Mapping[str, str] = field(default_factory=dict)  # route -> why it cannot answer, by design
     intervals: Mapping[str, Interval] = field(default_factory=dict)  # ready-made (Wilson), in place of a bootstrap
     statistic: Callable[..., float] | None = None
+    windows: bool = True  # the items are the first windows of ``Exam.test``; False: items of the question's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +116,16 @@ def build_exam(store: ClipStore, *, items: int, seed: int, options: Mapping[str,
     columns += ["caption"] if store.spec.captioned else []
     frames = min(GIVEN + AHEAD, _longest(store))
 
-    def draw(split: str, count: int) -> Batch:
-        return Windows(store, split=split, frames=frames, batch_size=1, columns=columns).fixed(count, seed)
+    def windows(split: str) -> Windows:
+        return Windows(store, split=split, frames=frames, batch_size=1, columns=columns)
 
+    episodes, starts = windows("test").fixed_index(items, seed)
     return Exam(
         spec=store.spec,
         world=WORLDS.get(store.spec.world),
-        test=draw("test", items),
-        train=draw("train", PROBE_EPISODES),
+        test=windows("test").read(episodes, starts),
+        train=windows("train").fixed(PROBE_EPISODES, seed),
+        groups=tuple(store.clip(int(i)).group or f"episode {i}" for i in episodes),
         seed=seed,
         opening=_opening(store, items, seed) if store.spec.captioned else None,
         options=options or {},
@@ -161,7 +168,7 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
     }
     if route not in measured.values and route not in measured.intervals:
         return Row(**common, status="not_applicable", reason=measured.absent.get(route, "not asked"))
-    interval = measured.intervals.get(route) or _interval(measured, measured.values[route], exam.seed)
+    interval = _interval(measured, route, exam)
     floor_name, floor = _best(measured, {**measured.floors, **_own(measured.own_floors, route)}, exam.seed)
     ceiling_name, ceiling = _best(measured, {**measured.ceilings, **_own(measured.own_ceilings, route)}, exam.seed)
     return Row(
@@ -193,13 +200,14 @@ def differences_of(measured: Measured, exam: Exam) -> list[Difference]:
 
 def _difference(measured: Measured, exam: Exam, first: str, second: str, a: Any, b: Any) -> Difference:
     if measured.statistic is None:
-        interval = paired_difference(a, b, seed=exam.seed)
+        interval = paired_difference(a, b, groups=_groups(measured, exam, len(a)), seed=exam.seed)
     else:
         statistic, count = measured.statistic, len(a)
         interval = interval_of(
             lambda *arrays: statistic(*arrays[:count]) - statistic(*arrays[count:]),
             *a,
             *b,
+            groups=_groups(measured, exam, len(a[0])),
             seed=exam.seed,
             resamples=RESAMPLES,
         )
@@ -213,13 +221,37 @@ def _difference(measured: Measured, exam: Exam, first: str, second: str, a: Any,
         high=interval.high,
         n=interval.n,
         verdict=separable(interval, measured.direction),
+        p=_finite(interval.p),
     )
 
 
-def _interval(measured: Measured, items: Any, seed: int) -> Interval:
+def corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """Holm's correction over a whole table: what is no longer beyond chance is not separable."""
+    unknown = [d.p is None for d in differences]
+    adjusted = holm([1.0 if d.p is None else d.p for d in differences])
+    return [
+        replace(d, p=None if none else float(p), verdict=d.verdict if p <= CHANCE else "not separable")
+        for d, p, none in zip(differences, adjusted, unknown, strict=True)
+    ]
+
+
+def _interval(measured: Measured, route: str, exam: Exam) -> Interval:
+    """Wilson's where the question made it and every item is independent, else a bootstrap."""
+    items = measured.values.get(route)
+    count = 0 if items is None else len(items) if measured.statistic is None else len(items[0])
+    groups = _groups(measured, exam, count)
+    if route in measured.intervals and groups is None:
+        return measured.intervals[route]
+    assert items is not None
     if measured.statistic is None:
-        return mean_interval(items, seed=seed)
-    return interval_of(measured.statistic, *items, seed=seed, resamples=RESAMPLES)
+        return mean_interval(items, groups=groups, seed=exam.seed)
+    return interval_of(measured.statistic, *items, groups=groups, seed=exam.seed, resamples=RESAMPLES)
+
+
+def _groups(measured: Measured, exam: Exam, count: int) -> Sequence[str] | None:
+    """Groups of the items, where any two of them share one."""
+    groups = exam.groups[:count] if measured.windows else ()
+    return groups if len(set(groups)) < len(groups) else None
 
 
 def _best(measured: Measured, candidates: Mapping[str, Any], seed: int) -> tuple[str, float | None]:

@@ -249,6 +249,7 @@ def _success(
         ceilings={name: result[place] for name, result in ceilings.items()},
         intervals={route: wilson(int(won.sum()), len(won)) for route, won in values.items()},
         absent=absent,
+        windows=False,
     )
 
 
@@ -261,4 +262,5 @@ def _milliseconds(metric: str, values: Mapping[str, np.ndarray], absent: Mapping
         protocol="wall clock of one decision of one agent, from pictures to action",
         values=values,
         absent=absent,
+        windows=False,
     )

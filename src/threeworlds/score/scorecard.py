@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from threeworlds import __version__
 from threeworlds.score.claims import judge_claims
 from threeworlds.score.clips import generate
-from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, build_exam, differences_of, rows_of
+from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, build_exam, corrected, differences_of, rows_of
 from threeworlds.score.films import write_films
 from threeworlds.score.machine import describe_machine
 from threeworlds.score.result import write_result
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
     from threeworlds.train import Card
 
 SCHEMA = "threeworlds.result/1"
-# Each a module of this package; the report shows a new one without change.
-QUESTIONS = ("prediction", "hallucination", "control", "understanding", "surprise", "text", "planning", "cost")
+# Each a module of this package with `ask(exam, entrants)`; the report shows a new one without change.
+QUESTIONS = (
+    "prediction",
+    "physics",
+    "hallucination",
+    "control",
+    "understanding",
+    "text",
+    "surprise",
+    "planning",
+    "cost",
+)
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)
@@ -67,7 +77,7 @@ def ask_all(
         rows += own_rows
         differences += own_differences
         films += answers.films
-    return tuple(rows), tuple(differences), write_films(films, out)
+    return tuple(rows), tuple(corrected(differences)), write_films(films, out)
 
 
 def write_scorecard(

@@ -1,12 +1,14 @@
 """Intervals: how sure a number is. An item is what was drawn independently: an episode, never one of its frames.
 
 Bootstrap: Efron (1987), "Better bootstrap confidence intervals" (BCa). Success rates: Wilson (1927), score interval.
+Many comparisons at once: Holm (1979). Runs over tasks: Agarwal et al. (2021), "Deep reinforcement learning at the edge
+of the statistical precipice", arXiv 2108.13264 (interquartile mean, stratified bootstrap, probability of improvement).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any, Literal
@@ -27,28 +29,48 @@ class Interval:
     high: float
     n: int  # items used
     dropped: int = 0  # items left out because they were NaN
+    p: float = nan  # two-sided p of "it is zero": t of the items' mean, or normal with the bootstrap's standard error
 
 
-def mean_interval(values: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Interval:
+def mean_interval(
+    values: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
     """Mean of ``values`` [n], one per independent item, with its bootstrap interval. NaN items are dropped.
 
+    ``groups`` [n] names what each value belongs to, where values are not independent (pieces of one film): whole groups
+    are drawn, and ``Interval.n`` counts them.
     Raises ValueError where ``values`` is not one-dimensional.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"values: one number per item, so shape [n], got shape {list(array.shape)}")
-    kept = array[~np.isnan(array)]
+    keep = ~np.isnan(array)
+    kept = array[keep]
+    members = _members(groups, keep)
+    sums, counts = np.bincount(members, kept), np.bincount(members)
 
     def mean_of(index: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
-        return kept[index].mean(axis=axis)
+        return np.asarray(sums[index].sum(axis=axis) / counts[index].sum(axis=axis))
 
     value = float(kept.mean()) if len(kept) else nan
-    low, high = _bootstrap(mean_of, value, len(kept), seed=seed, level=level, resamples=resamples, vectorized=True)
-    return Interval(value=value, low=low, high=high, n=len(kept), dropped=len(array) - len(kept))
+    low, high, _ = _bootstrap(mean_of, value, len(sums), seed=seed, level=level, resamples=resamples, vectorized=True)
+    p = _p_of_mean(sums - value * counts, counts, value)
+    return Interval(value=value, low=low, high=high, n=len(sums), dropped=len(array) - len(kept), p=p)
 
 
 def paired_difference(
-    first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    resamples: int = 2000,
 ) -> Interval:
     """Mean of ``first - second`` [n], item by item. An item that is NaN in either is dropped.
 
@@ -57,16 +79,21 @@ def paired_difference(
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape:
         raise ValueError(f"paired items must be the same items: got shapes {list(a.shape)} and {list(b.shape)}")
-    return mean_interval(a - b, seed=seed, level=level, resamples=resamples)
+    return mean_interval(a - b, groups=groups, seed=seed, level=level, resamples=resamples)
 
 
 def interval_of(
-    statistic: Callable[..., float], *arrays: ArrayLike, seed: int = 0, level: float = 0.95, resamples: int = 2000
+    statistic: Callable[..., float],
+    *arrays: ArrayLike,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    resamples: int = 2000,
 ) -> Interval:
     """``statistic(*arrays)`` (a correlation, R2, mutual information) with its bootstrap interval.
 
-    Each array is [n, ...], one row per item; rows are resampled jointly. An item that is wholly NaN in one of the
-    arrays is dropped; single NaN values inside an item are left to ``statistic``.
+    Each array is [n, ...], one row per item; rows are resampled jointly, by whole ``groups`` where these are given. An
+    item that is wholly NaN in one of the arrays is dropped; single NaN values inside an item are left to ``statistic``.
     Raises ValueError where the arrays do not hold the same number of items.
     """
     data = [np.asarray(array) for array in arrays]
@@ -75,14 +102,73 @@ def interval_of(
         raise ValueError(f"interval_of: every array must hold the same n items, got lengths {lengths}")
     keep = ~np.any([_wholly_nan(array) for array in data], axis=0)
     data = [array[keep] for array in data]
-    n = int(keep.sum())
+    members = _members(groups, keep)
+    places = [np.flatnonzero(members == group) for group in range(members.max(initial=-1) + 1)]
 
     def statistic_of(index: NDArray[np.int64]) -> float:
-        return float(statistic(*(array[index] for array in data)))
+        drawn = np.concatenate([places[group] for group in index])
+        return float(statistic(*(array[drawn] for array in data)))
 
+    n = len(places)
     value = statistic_of(np.arange(n)) if n else nan
-    low, high = _bootstrap(statistic_of, value, n, seed=seed, level=level, resamples=resamples, vectorized=False)
-    return Interval(value=value, low=low, high=high, n=n, dropped=lengths[0] - n)
+    low, high, error = _bootstrap(statistic_of, value, n, seed=seed, level=level, resamples=resamples, vectorized=False)
+    p = _two_sided(value, error, stats.norm.sf)
+    return Interval(value=value, low=low, high=high, n=n, dropped=lengths[0] - int(keep.sum()), p=p)
+
+
+def holm(p: Sequence[float]) -> NDArray[np.float64]:
+    """p values adjusted for their number, in the order given (Holm 1979): k-th smallest times (m - k + 1), monotone."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values)
+    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1)
+    result = np.empty_like(values)
+    result[order] = adjusted
+    return result
+
+
+# ------------------------------------------------------------------------------------ runs and tasks
+
+
+def interquartile_mean(scores: ArrayLike) -> float:
+    """Mean of the middle half of all ``scores`` [runs, tasks] together."""
+    return float(stats.trim_mean(np.asarray(scores, dtype=np.float64), 0.25, axis=None))
+
+
+def interquartile_interval(scores: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Interval:
+    """Interquartile mean of ``scores`` [runs, tasks]; runs are drawn anew for each task by itself (stratified)."""
+    array = np.asarray(scores, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    drawn = [interquartile_mean(_stratified(array, rng)) for _ in range(resamples)]
+    return _percentiles(interquartile_mean(array), drawn, len(array), level)
+
+
+def improvement_probability(
+    first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000
+) -> Interval:
+    """How probable it is that a run of ``first`` [runs, tasks] scores above one of ``second`` [runs, tasks], same task.
+
+    A tie counts half; the mean over tasks of the Mann-Whitney statistic.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    drawn = [_wins(_stratified(a, rng), _stratified(b, rng)) for _ in range(resamples)]
+    return _percentiles(_wins(a, b), drawn, min(len(a), len(b)), level)
+
+
+def _wins(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(((np.sign(a[:, None] - b[None]) + 1) / 2).mean())
+
+
+def _stratified(scores: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.take_along_axis(scores, rng.integers(len(scores), size=scores.shape), axis=0)
+
+
+def _percentiles(value: float, drawn: Sequence[float], n: int, level: float) -> Interval:
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value=value, low=float(low), high=float(high), n=n)
+
+
+# ------------------------------------------------------------------------------- rates and verdicts
 
 
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
@@ -106,6 +192,33 @@ def separable(
     return "first better" if (difference.low > 0) == (direction == "higher") else "second better"
 
 
+def _members(groups: ArrayLike | None, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number of the group of each kept item; each item its own group where there are none."""
+    if groups is None:
+        return np.arange(int(keep.sum()))
+    names = np.asarray(groups)
+    if names.shape != keep.shape:
+        raise ValueError(f"groups: one for each of the {len(keep)} items, got {len(names)}")
+    return np.asarray(np.unique(names[keep], return_inverse=True)[1], dtype=np.int64)
+
+
+def _p_of_mean(residuals: NDArray[np.float64], counts: NDArray[np.int64], value: float) -> float:
+    """Two-sided p of a mean, with the standard error of a ratio of sums over groups (all counts 1: Student's t)."""
+    n = len(counts)
+    if n < 2:
+        return nan
+    error = np.sqrt((residuals**2).sum() / (n - 1) / n) / counts.mean()
+    return _two_sided(value, float(error), lambda t: stats.t.sf(t, n - 1))
+
+
+def _two_sided(value: float, error: float, tail: Callable[[float], float]) -> float:
+    if not isfinite(value) or not isfinite(error):
+        return nan
+    if error == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * tail(abs(value) / error))
+
+
 def _wholly_nan(array: NDArray[Any]) -> NDArray[np.bool_]:
     if not np.issubdtype(array.dtype, np.floating):
         return np.zeros(len(array), dtype=bool)
@@ -121,10 +234,13 @@ def _bootstrap(
     level: float,
     resamples: int,
     vectorized: bool,
-) -> tuple[float, float]:
-    """BCa bounds of a statistic of item indices; where BCa does not exist, percentiles that hold the estimate."""
+) -> tuple[float, float, float]:
+    """BCa bounds of a statistic of item indices, and its standard error.
+
+    Where BCa does not exist, percentiles that hold the estimate.
+    """
     if n < 2 or not isfinite(value):
-        return nan, nan
+        return nan, nan, nan
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # degenerate resamples (all items equal) are dealt with below
         result = stats.bootstrap(
@@ -137,9 +253,10 @@ def _bootstrap(
             rng=np.random.default_rng(seed),
         )
     low, high = result.confidence_interval
+    error = float(result.standard_error)
     if isfinite(low) and isfinite(high):
-        return float(low), float(high)
+        return float(low), float(high), error
     tail = (1 - level) / 2
     drawn = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
     low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (nan, nan)
-    return float(min(low, value)), float(max(high, value))
+    return float(min(low, value)), float(max(high, value)), error

@@ -156,6 +156,7 @@ def _measured(metric: str, values: Any, shuffled: Any, ceilings: Any, absent: Ma
         values=values,
         own_floors=shuffled,
         ceilings=ceilings,
+        windows=False,
         absent=absent,
     )
 
