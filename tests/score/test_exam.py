@@ -256,6 +256,7 @@ def test_windows_of_one_film_are_one_item(desk):
     filmed = replace(desk, groups=tuple(f"film {i // 4}" for i in range(12)))
     assert row_of(measured, filmed).n == 3
     assert differences_of(measured, filmed)[0].n == 3
+    assert row_of(measured, replace(desk, groups=("film",) * 12)).n == 12  # they speak of this film alone
     own = replace(measured, windows=False)
     assert row_of(own, filmed).n == 12
     assert differences_of(own, filmed)[0].n == 12

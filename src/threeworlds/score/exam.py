@@ -249,9 +249,9 @@ def _interval(measured: Measured, route: str, exam: Exam) -> Interval:
 
 
 def _groups(measured: Measured, exam: Exam, count: int) -> Sequence[str] | None:
-    """Groups of the items, where any two of them share one."""
+    """Groups of the items, where two of them share one. Pieces of a single film stay items: they speak of it alone."""
     groups = exam.groups[:count] if measured.windows else ()
-    return groups if len(set(groups)) < len(groups) else None
+    return groups if 1 < len(set(groups)) < len(groups) else None
 
 
 def _best(measured: Measured, candidates: Mapping[str, Any], seed: int) -> tuple[str, float | None]:

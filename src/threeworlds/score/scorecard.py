@@ -115,6 +115,7 @@ def exam_facts(exam: Exam) -> dict[str, Any]:
     assert exam.test.video is not None
     return {
         "items": len(exam.test.video),
+        "films": len(set(exam.groups)) or len(exam.test.video),
         "frames_given": exam.given.shape[1],
         "frames_ahead": exam.future.shape[1],
         "seed": exam.seed,
