@@ -37,7 +37,7 @@ def checkpoints(clips, tmp_path_factory):
 
 
 def options(checkpoints, out, **changes):
-    given = {"world": "arena", "questions": "", "seed": 0, "items": ITEMS}
+    given = {"world": "arena", "questions": "", "seed": 0, "items": ITEMS, "world_options": {}}
     return SimpleNamespace(checkpoints=tuple(checkpoints), out=out, **(given | changes))
 
 

@@ -18,6 +18,7 @@ from rich.markup import escape
 from tyro.conf import subcommand
 
 from threeworlds import __version__
+from threeworlds.cli.check import Check
 from threeworlds.cli.compare import Compare
 from threeworlds.cli.console import errors, say
 from threeworlds.cli.data import DataCaption, DataGenerate, DataInfo, DataIngest, DataVerify
@@ -28,6 +29,7 @@ from threeworlds.cli.report import Report
 from threeworlds.cli.score import Score
 from threeworlds.cli.train import Train
 from threeworlds.cli.worlds import Worlds
+from threeworlds.cli.zoo import ZooAdd, ZooList
 
 PACKAGE = "threeworlds"
 DESCRIPTION = """Train, play, plan with, score and compare the three routes to a world model: sora, genie, jepa.
@@ -42,6 +44,7 @@ DataCommand = (
     | Annotated[DataInfo, subcommand("info")]
     | Annotated[DataVerify, subcommand("verify")]
 )
+ZooCommand = Annotated[ZooAdd, subcommand("add")] | Annotated[ZooList, subcommand("list")]
 AnyCommand = (
     Annotated[Compare, subcommand("compare")]
     | Annotated[Train, subcommand("train")]
@@ -51,6 +54,8 @@ AnyCommand = (
     | Annotated[Play, subcommand("play")]
     | Annotated[Worlds, subcommand("worlds")]
     | Annotated[DataCommand, subcommand("data", description="Clips on disk: make, ingest, look at and verify them.")]
+    | Annotated[ZooCommand, subcommand("zoo", description="Trained models that are kept: add one, list them.")]
+    | Annotated[Check, subcommand("check")]
     | Annotated[Info, subcommand("info")]
 )
 STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)

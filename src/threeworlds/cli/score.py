@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction, arg
 
 from threeworlds.cli.console import say
 
@@ -26,6 +27,15 @@ class Score:
     """Seed of the held-out episodes and of the scoring."""
     items: int = 200
     """Held-out episodes to score on."""
+    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
+    """Variant of the world, such as combinations=heldout (arena) or task=parabola (motion)."""
+
+    @property
+    def world_options(self) -> dict[str, str]:
+        """--option as keyword arguments of the world."""
+        from threeworlds.cli.overrides import world_options
+
+        return world_options(self.world, self.option) if self.option else {}
 
     def run(self) -> None:
         if not self.checkpoints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Train:
     """Train one route on clips of a built-in world, or on clips of your own (--data)."""
 
-    route: Positional[Literal["sora", "genie", "jepa", "captioner"]]
-    """Which route; or a captioner, which writes captions for clips that have none."""
+    route: Positional[str]
+    """sora, genie, jepa, a route of an installed package, or captioner, which writes captions for clips without."""
     recipe: str = "base"
     """Named config of the route: debug, small or base."""
     data: Path | None = None

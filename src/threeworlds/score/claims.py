@@ -70,13 +70,62 @@ def state_makes_video(result: Result) -> Finding:
     return _all_better([difference for difference in found if difference], "jepa", expected=1)
 
 
+def generative_films_break(result: Result) -> Finding:
+    rows = [_row(result, route, "hallucination", "clean_fraction") for route in ("sora", "genie")]
+    known = [row for row in rows if row is not None and row.high is not None and row.ceiling is not None]
+    if len(known) < 2:
+        return "not tested", ()
+    broken = [row.high is not None and row.ceiling is not None and row.high < row.ceiling for row in known]
+    word: Word = "supported" if all(broken) else "not separable" if any(broken) else "refuted"
+    return word, tuple(_say(row) for row in known)
+
+
+def state_films_stay_clean(result: Result) -> Finding:
+    rivals = [_difference(result, "hallucination", "clean_fraction", "jepa", other) for other in ("sora", "genie")]
+    return _all_better([rival for rival in rivals if rival], "jepa", expected=2)
+
+
+def runs_on_without_action(result: Result) -> Finding:
+    floor = "copy the last frame"
+    found = {d.first: d for d in result.differences if (d.metric, d.second) == ("passive_error_h8", floor)}
+    if not found:
+        return "not tested", ()
+    judged = [_all_better([difference], route, expected=1) for route, difference in found.items()]
+    words, evidence = {word for word, _ in judged}, tuple(text for _, texts in judged for text in texts)
+    return (words.pop() if len(words) == 1 else "not separable"), evidence
+
+
+def not_asked(result: Result) -> Finding:
+    """A claim whose experiment no single comparison holds."""
+    return "not tested", ()
+
+
 CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
+    (
+        "C1",
+        "Work in a latent space: pixels cost too much",
+        "needs one comparison that holds a route twice, on pixel patches and on latents, at equal FLOPs",
+        not_asked,
+    ),
+    (
+        "C2",
+        "Video and action belong in separate latents",
+        "needs one comparison that holds genie twice, with and without an action latent of its own",
+        not_asked,
+    ),
     (
         "C3",
         "Sora-like: best picture quality, no interaction, needs captions",
         "given the first frames alone, sora's next frame is separably better in PSNR than genie's and jepa's; "
         "tested only where its squared error is separably below that of the last frame",
         sora_pictures_best,
+    ),
+    (
+        "C4",
+        "Generative models do not learn physical law, so they hallucinate",
+        "left alone for 32 frames, the films of sora and of genie keep their bodies separably less often than the "
+        "simulator's: the interval lies below the parser's ceiling",
+        generative_films_break,
     ),
     (
         "C5",
@@ -98,16 +147,42 @@ CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
         state_holds_more,
     ),
     (
+        "C7b",
+        "JEPA does not hallucinate",
+        "left alone for 32 frames, films decoded from jepa's predicted states keep their bodies separably more often "
+        "than sora's and than genie's",
+        state_films_stay_clean,
+    ),
+    (
         "C8",
         "JEPA's action is an actor with a state: planning works in latent space",
         "planned success is separably above a random and a resting policy",
         plans_in_latent_space,
     ),
     (
+        "C9",
+        "A physical law can be put into the state",
+        "needs one comparison that holds jepa twice, with a free and with a second-order state, out of range",
+        not_asked,
+    ),
+    (
         "C10",
         "State -> video is possible after all",
         "eight frames ahead, films decoded from predicted states are separably nearer the truth than the last frame",
         state_makes_video,
+    ),
+    (
+        "C11",
+        "Of joint-embedding, generative and joint-embedding predictive, only the last two predict",
+        "needs one comparison that holds the three architectures on one encoder",
+        not_asked,
+    ),
+    (
+        "C12",
+        "A world also runs on without action",
+        "told that nothing is done, every route has the untouched bodies eight frames on separably nearer to where the "
+        "simulator has them than they were when last seen; where routes disagree, not separable",
+        runs_on_without_action,
     ),
 )
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from threeworlds.score.clips import generate
 from threeworlds.score.exam import Entrant, build_exam
-from threeworlds.score.scorecard import QUESTIONS, make_entrant, write_scorecard
+from threeworlds.score.machine import measure_sgemm
+from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
+from threeworlds.score.zoo import ZOO, chosen_models
 from threeworlds.types import Result
 
 if TYPE_CHECKING:
     from threeworlds.data import ClipStore
-    from threeworlds.train import TrainedRun
+    from threeworlds.train import Budget, TrainedRun
 
 EPISODES = 2000  # of a world: 80,000 frames of arena
+HELPERS = 0.15  # of a budget, on top of it: helper heads
+TRAINING_SPEED = 0.4  # of a matrix product's FLOP/s; docs/training.md measures it by network
+TRAINING_MEMORY_MB = 1300  # of the small recipes on arena, docs/log.md
 VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
 
 logger = logging.getLogger(__name__)
@@ -43,16 +49,23 @@ class CompareOptions(Protocol):
     def seed(self) -> int: ...
     @property
     def items(self) -> int: ...
+    @property
+    def zoo(self) -> bool: ...
+    @property
+    def world_options(self) -> Mapping[str, Any]: ...
 
 
 def run_compare(options: CompareOptions) -> Result:
     """Clips, three trainings, one exam. Run again with the same options, it goes on where it stopped."""
     from threeworlds.train import Budget, use_machine
 
+    if options.zoo:
+        return run_zoo(options)
     use_machine()
     names, budget = checked_routes(options.routes), Budget.parse(options.budget)
     options.out.mkdir(parents=True, exist_ok=True)
     store = open_clips(options)
+    logger.info("%s", estimate(store, len(names), budget))
     entrants: list[Entrant] = []
     curves: dict[str, Any] = {}
     for name in names:
@@ -60,11 +73,56 @@ def run_compare(options: CompareOptions) -> Result:
         run = _train(name, options, store, budget)
         entrants.append(_seat(run, options.seed))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
-    exam = build_exam(store, items=options.items, seed=options.seed)
+    exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
     data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind)}
     return write_scorecard(
         exam, entrants, QUESTIONS, options.out, command=command_of(options), data=data, curves=curves
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooScore:
+    """What ``compare --zoo`` asks of ``score``."""
+
+    checkpoints: tuple[Path, ...]
+    out: Path
+    world: str
+    seed: int
+    items: int
+    world_options: Mapping[str, Any]
+    questions: str = ""
+
+
+def run_zoo(options: CompareOptions) -> Result:
+    """Score the trained models in ./zoo, in place of training: on episodes made anew from the seed."""
+    if options.video is not None or options.size is not None:
+        raise ValueError("--zoo scores models of built-in worlds at their own size: leave out --video and --size")
+    folders = chosen_models(ZOO, options.world, checked_routes(options.routes), options.recipe)
+    return run_score(
+        ZooScore(
+            checkpoints=folders,
+            out=options.out,
+            world=options.world,
+            seed=options.seed,
+            items=options.items,
+            world_options=options.world_options,
+        )
+    )
+
+
+def estimate(store: ClipStore, routes: int, budget: Budget) -> str:
+    """Time and memory, told before the work starts.
+
+    FLOPs take what this machine gives in a matrix product, of which training reaches about TRAINING_SPEED; helper heads
+    come on top of a budget. Clips and steps depend on the recipe, so their time is not known beforehand.
+    """
+    seconds = {"seconds": budget.amount, "flops": budget.amount / (TRAINING_SPEED * 1e9 * measure_sgemm())}
+    frames = store.total_frames * store.spec.height * store.spec.width * 3 / 1e6
+    memory = f"clips take {frames:,.0f} MB on disk, mapped; a training about {TRAINING_MEMORY_MB} MB beyond that"
+    if budget.kind not in seconds:
+        return f"training ends after {budget} a route; {memory}"
+    minutes = routes * seconds[budget.kind] * (1 + HELPERS) / 60
+    return f"training takes about {minutes:.0f} min for {routes} routes, the exam some minutes more; {memory}"
 
 
 def open_clips(options: CompareOptions) -> ClipStore:
@@ -75,7 +133,14 @@ def open_clips(options: CompareOptions) -> ClipStore:
     if path.exists():
         return ClipStore.open(path)
     if options.video is None:
-        return generate(options.world, path, episodes=EPISODES, seed=options.seed, size=options.size)
+        return generate(
+            options.world,
+            path,
+            episodes=EPISODES,
+            seed=options.seed,
+            size=options.size,
+            options=options.world_options,
+        )
     size = options.size or VIDEO_SIZE
     ingest(options.video, path, size=(size, size))
     return ClipStore.open(path)
@@ -92,12 +157,13 @@ def data_facts(store: ClipStore, options: CompareOptions) -> dict[str, Any]:
 
 def checked_routes(text: str) -> tuple[str, ...]:
     """Names of routes from "a,b"."""
-    from threeworlds.routes import ROUTES
+    from threeworlds.routes import route_names
 
+    known = route_names()
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in ROUTES]
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"routes {text!r}; allowed: {', '.join(ROUTES)}, separated by commas")
+        raise ValueError(f"routes {text!r}; allowed: {', '.join(known)}, separated by commas")
     return names
 
 
@@ -119,7 +185,9 @@ def command_of(options: CompareOptions) -> str:
         "items": options.items,
         "out": options.out,
     }
-    return "threeworlds compare " + " ".join(f"--{name} {value}" for name, value in given.items())
+    words = [f"--{name} {value}" for name, value in given.items()]
+    words += [f"--option {name}={value}" for name, value in options.world_options.items()]
+    return "threeworlds compare " + " ".join(words)
 
 
 def _train(name: str, options: CompareOptions, store: ClipStore, budget: Any) -> TrainedRun:

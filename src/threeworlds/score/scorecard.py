@@ -55,6 +55,8 @@ class ScoreOptions(Protocol):
     def seed(self) -> int: ...
     @property
     def items(self) -> int: ...
+    @property
+    def world_options(self) -> Mapping[str, Any]: ...
 
 
 def ask_all(
@@ -179,11 +181,13 @@ def run_score(options: ScoreOptions) -> Result:
         clips = Path(folder) / "clips"
         size = seated[0][1].spec.height
         count = EPISODES_PER_ITEM * options.items
-        store = generate(options.world, clips, episodes=count, seed=EXAM_SEEDS + options.seed, size=size)
-        exam = build_exam(store, items=options.items, seed=options.seed)
+        drawn: dict[str, Any] = {"seed": EXAM_SEEDS + options.seed, "options": options.world_options}
+        store = generate(options.world, clips, episodes=count, size=size, **drawn)
+        exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
         paths = " ".join(str(path) for path in options.checkpoints)
         command = (
             f"threeworlds score {paths} --world {options.world} --seed {options.seed} --items {options.items}"
+            + "".join(f" --option {name}={value}" for name, value in options.world_options.items())
             + (f" --questions {options.questions}" if options.questions else "")
             + f" --out {options.out}"
         )
