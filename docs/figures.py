@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from threeworlds.report.words import in_order, metric_label, number, row_value, with_unit
+from threeworlds.score.claims import CLAIMS, judge_claims
+from threeworlds.score.guide import guide
 from threeworlds.score.result import read_result
-from threeworlds.types import Result, Row
+from threeworlds.types import Result, Row, Verdict
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- figures: ([^\n]*?) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
@@ -67,6 +69,32 @@ def verdicts(folder: str) -> str:
     result = _result(folder)
     lines = [[v.claim, v.text, f"**{v.verdict}**", "; ".join(v.evidence) or "-"] for v in result.verdicts]
     return _table(["claim", "", "verdict", "evidence"], lines) + _source(result, folder)
+
+
+def claims(*folders: str) -> str:
+    """Every claim, judged anew from the rows of each result that can speak to it."""
+    results = {folder: _result(folder) for folder in folders}
+    found = {folder: {v.claim: v for v in judge_claims(result)} for folder, result in results.items()}
+    parts = []
+    for claim, text, rule, _ in CLAIMS:
+        tested = {folder: v[claim] for folder, v in found.items() if v[claim].verdict != "not tested"}
+        parts += [f"### {claim}. {text}", "", f"Rule: {rule}.", ""]
+        parts += [_tested(folder, verdict, results[folder].command) for folder, verdict in tested.items()]
+        parts += [] if tested else ["**Not tested.**"]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _tested(folder: str, verdict: Verdict, command: str) -> str:
+    told = "".join(f"\n    - {text}" for text in verdict.evidence)
+    return f"- **{verdict.verdict.capitalize()}** in `results/{folder}/result.json`, from `{command}`:{told}"
+
+
+def advice(*folders: str) -> str:
+    """Which route to take, by what there is and what is needed."""
+    lines = [[a.have, a.need, f"**{a.take}**", a.why] for a in guide([_result(folder) for folder in folders])]
+    told = ", ".join(f"`results/{folder}/result.json`" for folder in folders)
+    return _table(["you have", "you need", "take", "why"], lines) + f"\nFrom {told}; the first that measured it.\n"
 
 
 def ledger(folder: str, route: str) -> str:
@@ -187,7 +215,8 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
-    function.__name__: function for function in (summary, rows, verdicts, ledger, worlds, floors, storage, training)
+    function.__name__: function
+    for function in (summary, rows, verdicts, claims, advice, ledger, worlds, floors, storage, training)
 }
 
 

@@ -12,10 +12,13 @@ NEEDS = {
     "C3": ("sora", "prediction", "alone_psnr_h1", ("genie", "jepa")),
     "C5": ("genie", "control", "action_following", ("no command",)),
     "C6": ("genie", "control", "nmi", ("shuffled labels", "one code for all")),
+    "C7b": ("jepa", "hallucination", "clean_fraction", ("sora", "genie")),
     "C7": ("jepa", "understanding", "velocity_r2", ("sora", "genie", "untrained encoder")),
     "C8": ("jepa", "planning", "success_25_50", ("random policy", "stay policy")),
     "C10": ("jepa", "prediction", "mse_h8", ("copy the last frame",)),
+    "C12": ("genie", "physics", "passive_error_h8", ("copy the last frame",)),
 }
+UNASKED = ("C1", "C2", "C9", "C11")  # no single comparison holds their experiment
 ABOVE_FLOOR = Difference(  # without it, C3 is not tested
     question="prediction", metric="alone_mse_h1", first="sora", second="copy the last frame", value=-0.1, low=-0.2,
     high=-0.05, n=200, verdict="first better",
@@ -70,7 +73,8 @@ def test_pictures_that_do_not_beat_the_last_frame_test_no_quality():
 
 def test_every_claim_with_a_rule_is_judged_once_and_states_its_rule():
     verdicts = judge_claims(result_of())
-    assert [v.claim for v in verdicts] == [claim for claim, *_ in CLAIMS] == list(NEEDS)
+    assert [v.claim for v in verdicts] == [claim for claim, *_ in CLAIMS]
+    assert {v.claim for v in verdicts} == {*NEEDS, *UNASKED, "C4"}
     assert all(v.text and v.rule for v in verdicts)
     assert {(v.verdict, v.evidence) for v in verdicts} == {("not tested", ())}
 
@@ -102,7 +106,9 @@ def test_without_one_of_them_it_is_not_tested(claim, rival):
 
 @EACH
 def test_other_metrics_questions_and_pairs_do_not_count(claim):
-    for change in ({"metric": "other"}, {"question": "other"}, {"first": "other"}):
+    changes = [{"metric": "other"}, {"question": "other"}]
+    changes += [{"first": "other"}] if claim != "C12" else []  # which asks every route there is
+    for change in changes:
         assert verdict(claim, [replace(d, **change) for d in wins(claim)]).verdict == "not tested"
 
 
@@ -142,3 +148,40 @@ def test_a_row_whose_interval_does_not_exist_is_told_without_one(claim):
     found = verdict(claim, wins(claim), [row])
     assert found.verdict == "supported"
     assert found.evidence[0] == f"{question}/{metric}: 0.5 [unknown, unknown], n 1"
+
+
+# ------------------------------------------------------------------------------ rules of other kinds
+
+
+def clean(route, high, ceiling=1.0):
+    return Row(
+        route=route, question="hallucination", metric="clean_fraction", unit="", direction="higher", value=high - 0.05,
+        low=high - 0.1, high=high, n=100, ceiling=ceiling,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sora", "genie", "word"),
+    [(0.5, 0.9, "supported"), (0.5, 1.0, "not separable"), (1.0, 1.0, "refuted")],
+)
+def test_films_that_break_support_that_generative_models_hallucinate(sora, genie, word):
+    found = verdict("C4", [], [clean("sora", sora), clean("genie", genie)])
+    assert found.verdict == word
+    assert len(found.evidence) == 2
+
+
+def test_one_generative_route_alone_tests_nothing():
+    assert verdict("C4", [], [clean("sora", 0.5)]).verdict == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("first better", "first better"), "supported"),
+        (("second better", "second better"), "refuted"),
+        (("first better", "not separable"), "not separable"),
+    ],
+)
+def test_every_route_must_run_on_without_action(words, expected):
+    made = [replace(difference("C12", "copy the last frame", word), first=f"r{i}") for i, word in enumerate(words)]
+    assert verdict("C12", made).verdict == expected
