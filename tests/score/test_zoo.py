@@ -11,7 +11,7 @@ from torch import nn
 
 from threeworlds.cli import main
 from threeworlds.routes import get_route, route_names
-from threeworlds.score import check, zoo
+from threeworlds.score import check, compare, zoo
 from threeworlds.score.clips import generate
 from threeworlds.score.compare import run_compare
 from threeworlds.train import Budget, train_route
@@ -22,9 +22,10 @@ ITEMS = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_process():
+def _small_and_in_one_process():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.cpu_count", lambda: 1)
+        patch.setattr(compare, "EPISODES", 40)
         yield
 
 
@@ -236,3 +237,22 @@ def test_a_route_from_outside_is_compared(installed, tmp_path):
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert {row["status"] for row in result["rows"]} == {"ok", "not_applicable"}
     assert "still" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_several_budgets_become_scores_against_budget(installed, tmp_path):
+    words = "compare --routes still --recipe debug --budget 4steps,2steps --items 4 --out"
+    assert main([*words.split(), str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    rows = {row["metric"]: row["value"] for row in result["rows"] if row["question"] == "budget"}
+    assert {"next_frame_error_2", "next_frame_error_4", "clean_fraction_2", "clean_fraction_4"} <= rows.keys()
+    for steps in (2, 4):
+        own = json.loads((tmp_path / "out" / f"budget-{steps}steps" / "result.json").read_text())["rows"]
+        assert rows[f"next_frame_error_{steps}"] == next(r["value"] for r in own if r["metric"] == "mse_h1")
+    assert result["data"]["budgets"] == ["2steps", "4steps"]
+    assert all((tmp_path / "out" / film["path"]).is_file() for film in result["films"])
+    assert "against budget" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_budgets_of_two_kinds_are_refused(tmp_path):
+    assert main(["compare", "--budget", "1m,300steps", "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()

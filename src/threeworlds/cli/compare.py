@@ -26,7 +26,8 @@ class Compare:
     routes: str = "sora,genie,jepa"
     """Routes to compare, separated by commas."""
     budget: str = "4m"
-    """Training budget of each route: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps."""
+    """Training budget of each route: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. Several (1m,2m,4m): one comparison
+    each, and scores against budget."""
     recipe: str = "small"
     """Named config of each route: debug, small or base."""
     seed: int = 0

@@ -21,6 +21,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     "surprise": ("Surprise", "Does the model notice when the impossible happens?"),
     "planning": ("Planning", "Does the model reach a goal it is shown as a picture?"),
     "play": ("Play", "Is it fast enough to be played?"),
+    "budget": ("Budget", "What does more training buy? Each score against the budget of a route."),
     "cost": ("Cost", "What does it take to train it and to run it?"),
 }
 
@@ -63,6 +64,9 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"colour_change", "films in which a body changes colour"),
     (r"teleport", "films in which a body jumps"),
     (r"size_change", "films in which a body changes size"),
+    (r"next_frame_error", "next-frame squared error against budget"),
+    (r"colour_matched", "colour matched against budget"),
+    (r"(next_frame_error|clean_fraction|action_following|colour_matched)_(\d+)", r"\1 at budget \2"),
     (r"nmi", "mutual information of codes and controls"),
     (r"purity", "purity of codes"),
     (r"right_code_wins", "wins of the right action"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from threeworlds.score.clips import generate
 from threeworlds.score.exam import Entrant, build_exam
 from threeworlds.score.machine import measure_sgemm
+from threeworlds.score.result import write_result
 from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
 from threeworlds.score.zoo import ZOO, chosen_models
 from threeworlds.types import Result
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from threeworlds.train import Budget, TrainedRun
 
 EPISODES = 2000  # of a world: 80,000 frames of arena
+AGAINST_BUDGET = {  # question, metric -> what it is called in the question "budget", before the amount
+    ("prediction", "mse_h1"): "next_frame_error",
+    ("prediction", "position_error_h4"): "position_error",
+    ("hallucination", "clean_fraction"): "clean_fraction",
+    ("control", "action_following"): "action_following",
+    ("text", "colour"): "colour_matched",
+    ("understanding", "position_r"): "position_r",
+}
 HELPERS = 0.15  # of a budget, on top of it: helper heads
 TRAINING_SPEED = 0.4  # of a matrix product's FLOP/s; docs/training.md measures it by network
 TRAINING_MEMORY_MB = 1300  # of the small recipes on arena, docs/log.md
@@ -62,22 +71,47 @@ def run_compare(options: CompareOptions) -> Result:
     if options.zoo:
         return run_zoo(options)
     use_machine()
-    names, budget = checked_routes(options.routes), Budget.parse(options.budget)
+    names, budgets = checked_routes(options.routes), [Budget.parse(text) for text in options.budget.split(",")]
+    if len({budget.kind for budget in budgets}) > 1:
+        raise ValueError(f"budgets {options.budget!r}: several budgets must be of one kind, such as 1m,2m,4m")
     options.out.mkdir(parents=True, exist_ok=True)
     store = open_clips(options)
-    logger.info("%s", estimate(store, len(names), budget))
+    logger.info("%s", estimate(store, len(names), budgets))
+    if len(budgets) == 1:
+        return _compare(options, store, names, budgets[0], options.out)
+    folders = {budget: options.out / f"budget-{budget}" for budget in sorted(budgets, key=lambda b: b.amount)}
+    return _against_budget(options, {b: _compare(options, store, names, b, out) for b, out in folders.items()})
+
+
+def _compare(options: CompareOptions, store: ClipStore, names: tuple[str, ...], budget: Budget, out: Path) -> Result:
+    """Train each route for one budget, and put the questions."""
     entrants: list[Entrant] = []
     curves: dict[str, Any] = {}
+    out.mkdir(parents=True, exist_ok=True)
     for name in names:
         logger.info("training %s for %s", name, budget)
-        run = _train(name, options, store, budget)
+        run = _train(name, options, store, budget, out / "models" / name)
         entrants.append(_seat(run, options.seed))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
     data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind)}
-    return write_scorecard(
-        exam, entrants, QUESTIONS, options.out, command=command_of(options), data=data, curves=curves
-    )
+    return write_scorecard(exam, entrants, QUESTIONS, out, command=command_of(options), data=data, curves=curves)
+
+
+def _against_budget(options: CompareOptions, results: Mapping[Budget, Result]) -> Result:
+    """The result of the largest budget, and what the others scored as the question "budget"."""
+    largest = list(results)[-1]
+    rows = [
+        replace(row, question="budget", metric=f"{AGAINST_BUDGET[row.question, row.metric]}_{budget.amount:.0f}")
+        for budget, result in results.items()
+        for row in result.rows
+        if (row.question, row.metric) in AGAINST_BUDGET and row.status == "ok"
+    ]
+    films = [replace(film, path=f"budget-{largest}/{film.path}") for film in results[largest].films]
+    data = {**results[largest].data, "budgets": [str(budget) for budget in results]}
+    whole = replace(results[largest], rows=(*results[largest].rows, *rows), films=tuple(films), data=data)
+    write_result(whole, options.out / "result.json")
+    return whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +144,19 @@ def run_zoo(options: CompareOptions) -> Result:
     )
 
 
-def estimate(store: ClipStore, routes: int, budget: Budget) -> str:
+def estimate(store: ClipStore, routes: int, budgets: Sequence[Budget]) -> str:
     """Time and memory, told before the work starts.
 
     FLOPs take what this machine gives in a matrix product, of which training reaches about TRAINING_SPEED; helper heads
     come on top of a budget. Clips and steps depend on the recipe, so their time is not known beforehand.
     """
-    seconds = {"seconds": budget.amount, "flops": budget.amount / (TRAINING_SPEED * 1e9 * measure_sgemm())}
-    frames = store.total_frames * store.spec.height * store.spec.width * 3 / 1e6
-    memory = f"clips take {frames:,.0f} MB on disk, mapped; a training about {TRAINING_MEMORY_MB} MB beyond that"
-    if budget.kind not in seconds:
-        return f"training ends after {budget} a route; {memory}"
-    minutes = routes * seconds[budget.kind] * (1 + HELPERS) / 60
+    amount, kind = sum(budget.amount for budget in budgets), budgets[0].kind
+    seconds = {"seconds": amount, "flops": amount / (TRAINING_SPEED * 1e9 * measure_sgemm())}
+    size = store.total_frames * store.spec.height * store.spec.width * 3 / 1e6
+    memory = f"clips take {size:,.0f} MB on disk, mapped; a training about {TRAINING_MEMORY_MB} MB beyond that"
+    if kind not in seconds:
+        return f"each route is trained for {amount:g} {kind}, how long that takes the recipe decides; {memory}"
+    minutes = routes * seconds[kind] * (1 + HELPERS) / 60
     return f"training takes about {minutes:.0f} min for {routes} routes, the exam some minutes more; {memory}"
 
 
@@ -190,11 +225,11 @@ def command_of(options: CompareOptions) -> str:
     return "threeworlds compare " + " ".join(words)
 
 
-def _train(name: str, options: CompareOptions, store: ClipStore, budget: Any) -> TrainedRun:
+def _train(name: str, options: CompareOptions, store: ClipStore, budget: Budget, out: Path) -> TrainedRun:
     from threeworlds.routes import get_route
     from threeworlds.train import train_route
 
-    route, out = get_route(name), options.out / "models" / name
+    route = get_route(name)
     if options.recipe not in route.recipes:
         raise ValueError(f"{name} has no recipe {options.recipe!r}; recipes: {', '.join(route.recipes)}")
     config = route.recipes[options.recipe]()
