@@ -11,7 +11,7 @@ from torch import nn
 
 from threeworlds.cli import main
 from threeworlds.routes import get_route, route_names
-from threeworlds.score import check, compare, zoo
+from threeworlds.score import check, compare, scorecard, zoo
 from threeworlds.score.clips import generate
 from threeworlds.score.compare import run_compare
 from threeworlds.train import Budget, train_route
@@ -26,6 +26,8 @@ def _small_and_in_one_process():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.cpu_count", lambda: 1)
         patch.setattr(compare, "EPISODES", 40)
+        patch.setattr(compare, "QUESTIONS", ("prediction", "control", "planning", "cost"))
+        patch.setattr(scorecard, "QUESTIONS", ("prediction", "cost"))
         yield
 
 
@@ -244,7 +246,7 @@ def test_several_budgets_become_scores_against_budget(installed, tmp_path):
     assert main([*words.split(), str(tmp_path / "out")]) == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     rows = {row["metric"]: row["value"] for row in result["rows"] if row["question"] == "budget"}
-    assert {"next_frame_error_2", "next_frame_error_4", "clean_fraction_2", "clean_fraction_4"} <= rows.keys()
+    assert {"next_frame_error_2", "next_frame_error_4", "position_error_2", "position_error_4"} <= rows.keys()
     for steps in (2, 4):
         own = json.loads((tmp_path / "out" / f"budget-{steps}steps" / "result.json").read_text())["rows"]
         assert rows[f"next_frame_error_{steps}"] == next(r["value"] for r in own if r["metric"] == "mse_h1")

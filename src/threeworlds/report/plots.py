@@ -255,7 +255,7 @@ def _scale_from_zero(axes: Axes, values: Sequence[float]) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter("")
     else:
-        axes.set_xlim(0, 1.08 * max(values, default=1.0))
+        axes.set_xlim(0, 1.08 * (max(values, default=1.0) or 1.0))  # a toy may cost nothing
 
 
 def _position(route: str) -> int:
