@@ -10,26 +10,24 @@ What it needs: pip install 'threeworlds[foreign]', and for coinrun also: pip ins
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import chdir, closing
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
 import numpy as np
 import tyro
 
+from threeworlds.worlds.coinrun import procgen
+from threeworlds.worlds.foreign import held
+
 FPS = 10  # frames/s of the game films, the rate at which the comparison reads films: none is dropped or shown twice
 EXTRA = "pip install 'threeworlds[foreign]'"
-WITHOUT_DEPENDENCIES = (
-    "pip install --no-deps procgen2 gym3"  # they ask for old packages that they need for windows only
-)
 
 # ------------------------------------------------------------------------------------------ CoinRun
 
@@ -37,7 +35,6 @@ LEVEL_FRAMES = 100  # at most, of a level
 GONE_EARLY = 32  # frames: levels that end sooner are left out
 LEFT, LEAP_LEFT, STAND, LEAP, RIGHT, LEAP_RIGHT = 1, 2, 4, 5, 7, 8  # of the game's fifteen actions
 RUNNER = {RIGHT: 0.42, LEAP_RIGHT: 0.36, LEFT: 0.06, LEAP_LEFT: 0.05, LEAP: 0.06, STAND: 0.05}
-UNUSED = ("gym", "gym.envs", "gym.envs.registration", "imageio", "imageio_ffmpeg", "glfw", "moderngl")
 
 
 def coinrun(out: Path, seconds: float = 2400.0, seed: int = 0, actions: bool = False) -> None:
@@ -73,20 +70,6 @@ def play_level(env: Any, seed: int) -> tuple[np.ndarray, list[int]]:
         pressed.append(action)
         env.act(np.array([action], np.int32))
     return np.stack(video), pressed
-
-
-def procgen() -> Any:
-    """The class that makes the game; empty modules stand in for what it imports and never uses without a window."""
-    for name in UNUSED:
-        try:
-            import_module(name)
-        except ImportError:
-            sys.modules[name] = ModuleType(name)
-    vars(sys.modules["gym.envs.registration"]).setdefault("register", lambda **_: None)
-    try:
-        return import_module("procgen").ProcgenGym3Env
-    except ImportError as error:
-        raise SystemExit(f"coinrun needs more packages ({error}): {EXTRA}; {WITHOUT_DEPENDENCIES}") from error
 
 
 # --------------------------------------------------------------------------------------------- Doom
@@ -192,13 +175,6 @@ def films(out: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------ shared
-
-
-def held(weights: Mapping[int, float], steps: tuple[int, int], rng: np.random.Generator) -> Iterator[int]:
-    """Actions drawn by weight, each held for a number of steps in [first, last): what a player does, not jitter."""
-    actions, p = list(weights), np.array(list(weights.values()))
-    while True:
-        yield from [int(rng.choice(actions, p=p / p.sum()))] * int(rng.integers(*steps))
 
 
 def write_film(path: Path, video: np.ndarray) -> None:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from itertools import groupby, islice
 from pathlib import Path
 from types import ModuleType
 
@@ -42,13 +41,6 @@ def test_a_film_loses_nothing(example: ModuleType, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "film.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert np.array_equal(np.stack(frames), video)
-
-
-def test_actions_are_held_and_drawn_by_weight(example: ModuleType) -> None:
-    drawn = list(islice(example.held({7: 0.9, 1: 0.1}, (3, 10), np.random.default_rng(0)), 6000))
-    held = [len(list(same)) for _, same in groupby(drawn)]
-    assert min(held[:-1]) >= 3  # the last one is cut off
-    assert 0.85 < np.mean(np.array(drawn) == 7) < 0.95
 
 
 @pytest.mark.skipif(find_spec("procgen") is None, reason="procgen2 is not installed")

@@ -27,19 +27,26 @@ class Worlds:
     """Seed of the episode."""
 
     def run(self) -> None:
-        from threeworlds.worlds import WORLDS
+        from threeworlds.worlds import COLLECTIONS, WORLDS
 
         if self.world is None:
             columns = ("world", "Gymnasium id", "frames", "actions", "state", "policies")
             print_table(columns, (describe_world(world) for world in WORLDS.values()))
+            rows = (
+                (g.name, g.steps, describe_action(g.action), ", ".join(g.state_names)) for g in COLLECTIONS.values()
+            )
+            print_table(("game (clips alone)", "frames", "actions", "state"), rows)
         else:
             self._film(self.world)
 
     def _film(self, world: str) -> None:
         from threeworlds.cli.films import write_film
-        from threeworlds.worlds import collect
+        from threeworlds.worlds import COLLECTIONS, collect
 
-        (clip,) = collect(world, episodes=1, seed=self.seed, workers=1, size=self.size)
+        if world in COLLECTIONS:
+            (clip,) = COLLECTIONS[world].collect(episodes=1, seed=self.seed, size=self.size)
+        else:
+            (clip,) = collect(world, episodes=1, seed=self.seed, workers=1, size=self.size)
         write_film(clip.video, self.film, fps=clip.fps)
         say(f"{len(clip.video)} frames of {world} (seed {self.seed}) -> {self.film}")
         for caption in clip.captions:

@@ -5,13 +5,14 @@ Importing this package makes ``gymnasium.make("threeworlds/arena-v0")`` and its 
 
 import gymnasium
 
-from threeworlds.worlds import arena, arena_text, motion, rooms
+from threeworlds.worlds import arena, arena_text, coinrun, doom, motion, rooms
 from threeworlds.worlds.arena_expand import expand
 from threeworlds.worlds.arena_text import VOCABULARY, parse_caption
 from threeworlds.worlds.base import World, WorldEnv
 from threeworlds.worlds.collect import collect
+from threeworlds.worlds.foreign import Collection
 
-__all__ = ["VOCABULARY", "WORLDS", "World", "WorldEnv", "collect", "parse_caption"]
+__all__ = ["COLLECTIONS", "VOCABULARY", "WORLDS", "Collection", "World", "WorldEnv", "collect", "parse_caption"]
 
 WORLDS: dict[str, World] = {
     world.name: world
@@ -32,6 +33,7 @@ WORLDS: dict[str, World] = {
             expand=expand,
             locate=arena.locate,
             masses=arena.masses,
+            task=arena.TASK,
             weights=arena.weights,
             law=arena.LAW,
             likeness=arena.likeness,
@@ -70,6 +72,8 @@ WORLDS: dict[str, World] = {
         ),
     )
 }
+
+COLLECTIONS: dict[str, Collection] = {one.name: one for one in (coinrun.COLLECTION, doom.COLLECTION)}
 
 for _world in WORLDS.values():
     gymnasium.register(_world.env_id, entry_point="threeworlds.worlds:WorldEnv", kwargs={"world": _world})

@@ -17,7 +17,7 @@ import pymunk
 
 from threeworlds.types import ActionSpec
 from threeworlds.worlds import draw as pictures
-from threeworlds.worlds.base import Action, Law, Policy, checked_option
+from threeworlds.worlds.base import Action, Law, Policy, Task, checked_option
 from threeworlds.worlds.locate import body_weights, centroids, faint_weights, masses_of
 
 COLOURS = ("red", "green", "blue", "yellow")
@@ -327,6 +327,28 @@ def _cosines(weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
             best[:, kind] = np.maximum(best[:, kind], cosine)
     return best
 
+
+# ------------------------------------------------------------------------------------------- task
+
+
+REACHES = np.array([[reach(shape, size) for size in range(len(SIZES))] for shape in range(len(SHAPES))])
+AT_HAND = 0.05  # box units between avatar and shape, at most, when it is at hand
+
+
+def at_hand(states: np.ndarray) -> np.ndarray:
+    """1 where the avatar is at the first shape, states [..., s] -> [...]."""
+    columns = states[..., shape_columns(0)]
+    far = np.linalg.norm(columns[..., :2] - states[..., :2], axis=-1)
+    near = AVATAR_RADIUS + REACHES[columns[..., 7].astype(int), columns[..., 8].astype(int)] + AT_HAND
+    return (far < near).astype(float)
+
+
+TASK = Task(
+    policy="chase",
+    reward=at_hand,
+    told="the avatar must keep at a moving shape",
+    options={"shapes": (1,)},
+)
 
 # ------------------------------------------------------------------------------------------- policies
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import gymnasium
@@ -51,6 +51,16 @@ class Law:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Task:
+    """Something to do in a world, and a return: the mean reward of a step."""
+
+    policy: str  # of the world's policies: who knows how to do it
+    reward: Callable[[np.ndarray], np.ndarray]  # states [..., s] after a step -> [...] in [0, 1]
+    told: str  # in words: what is rewarded
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the world, for the episodes of the task
+
+
+@dataclass(frozen=True, kw_only=True)
 class World:
     """A world as the registry holds it."""
 
@@ -78,6 +88,7 @@ class World:
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # shortest way between states [..., s]
     advance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # states [n, s] under actions [n, a]
     expert: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # state [s], goal place [2] -> action [a]
+    task: Task | None = None  # something to do, with a return
 
     @property
     def env_id(self) -> str:

@@ -82,9 +82,11 @@ def make_job(
 
 def find_world(name: str) -> World:
     """The world of that name."""
-    from threeworlds.worlds import WORLDS  # here: the package imports this file
+    from threeworlds.worlds import COLLECTIONS, WORLDS  # here: the package imports this file
 
-    return WORLDS[checked_option("world", name, tuple(WORLDS))]
+    if checked_option("world", name, (*WORLDS, *COLLECTIONS)) in COLLECTIONS:
+        raise ValueError(f"{name} is a game: its clips can be made, but it has no simulator")
+    return WORLDS[name]
 
 
 def collect_in_parallel(job: Job, episodes: int, workers: int) -> Iterator[Clip]:
