@@ -18,6 +18,7 @@ from rich.markup import escape
 from tyro.conf import subcommand
 
 from threeworlds import __version__
+from threeworlds.cli.actions import Actions
 from threeworlds.cli.check import Check
 from threeworlds.cli.compare import Compare
 from threeworlds.cli.console import errors, say
@@ -52,6 +53,7 @@ AnyCommand = (
     | Annotated[Report, subcommand("report")]
     | Annotated[Imagine, subcommand("imagine")]
     | Annotated[Play, subcommand("play")]
+    | Annotated[Actions, subcommand("actions")]
     | Annotated[Worlds, subcommand("worlds")]
     | Annotated[DataCommand, subcommand("data", description="Clips on disk: make, ingest, look at and verify them.")]
     | Annotated[ZooCommand, subcommand("zoo", description="Trained models that are kept: add one, list them.")]

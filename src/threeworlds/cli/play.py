@@ -122,16 +122,11 @@ def read_codes(text: str, null: int, names: CodeNames | None) -> list[int]:
 
 
 def learn_names(model: Any, spec: ClipSpec) -> CodeNames | None:
-    """What the codes do, from labelled steps of the world the model was trained on; None where it has none."""
-    if not spec.world or spec.action.kind != "discrete":
-        return None
-    from threeworlds.score.clips import generate
-    from threeworlds.score.code_names import LABELLED, name_from_clips
+    """What the codes do, from labelled steps of the world the model was trained on; None where none can be had."""
+    from threeworlds.score.code_names import names_from_world
+    from threeworlds.worlds import WORLDS
 
-    with tempfile.TemporaryDirectory() as folder:
-        episodes = max(20, LABELLED // 10)
-        store = generate(spec.world, Path(folder) / "clips", episodes=episodes, seed=1, size=spec.height, workers=1)
-        return name_from_clips(model, store)
+    return names_from_world(model, spec) if spec.world in WORLDS and spec.action.kind == "discrete" else None
 
 
 def world_starts(name: str, spec: ClipSpec, seed: int) -> list[Start]:

@@ -7,6 +7,7 @@ stands for. It is kept beside the checkpoint as ``codes.json``.
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from threeworlds.data import ClipStore
+    from threeworlds.types import ClipSpec
 
 FILE = "codes.json"
 LABELLED = 200  # steps with true actions that name the codes, unless asked otherwise
@@ -75,7 +77,7 @@ def name_codes(codes: np.ndarray, actions: np.ndarray, n_codes: int, names: tupl
     )
 
 
-def name_from_clips(model: Any, store: ClipStore, *, labelled: int = LABELLED, seed: int = 0) -> CodeNames:
+def names_from_clips(model: Any, store: ClipStore, *, labelled: int = LABELLED, seed: int = 0) -> CodeNames:
     """Names from ``labelled`` steps of a store's training split, in windows drawn by seed."""
     from threeworlds.data import Windows
 
@@ -89,6 +91,22 @@ def name_from_clips(model: Any, store: ClipStore, *, labelled: int = LABELLED, s
     codes = model.infer_codes(batch.video).flatten()[:labelled].numpy()
     names = action.names or tuple(map(str, range(action.size)))
     return name_codes(codes, batch.action.flatten()[:labelled].numpy(), model.n_codes, names)
+
+
+def names_from_world(model: Any, spec: ClipSpec, *, labelled: int = LABELLED, seed: int = 1) -> CodeNames:
+    """Names from episodes made anew of the world, or the game, that the model was trained on.
+
+    Raises:
+        ValueError: it was trained on video from outside, or has no discrete actions.
+    """
+    from threeworlds.score.clips import generate
+
+    if not spec.world or spec.action.kind != "discrete":
+        raise ValueError("codes are named by labelled steps; this model's clips have no world that could give them")
+    with tempfile.TemporaryDirectory() as folder:
+        episodes = max(20, labelled // 10)
+        store = generate(spec.world, Path(folder) / "clips", episodes=episodes, seed=seed, size=spec.height, workers=1)
+        return names_from_clips(model, store, labelled=labelled)
 
 
 def load_names(folder: Path) -> CodeNames | None:

@@ -33,8 +33,11 @@ QUESTIONS = (
     "text",
     "surprise",
     "planning",
+    "passive",
+    "play",
     "cost",
 )
+ON_REQUEST = ("imitation",)  # asked by name alone: it trains policies, for minutes
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)
@@ -198,9 +201,9 @@ def run_score(options: ScoreOptions) -> Result:
 def checked_questions(text: str) -> tuple[str, ...]:
     """Names of questions from "a,b"; nothing means all."""
     names = tuple(name.strip() for name in text.split(",") if name.strip()) or QUESTIONS
-    unknown = [name for name in names if name not in QUESTIONS]
+    unknown = [name for name in names if name not in QUESTIONS + ON_REQUEST]
     if unknown:
-        raise ValueError(f"no question {', '.join(unknown)}; questions: {', '.join(QUESTIONS)}")
+        raise ValueError(f"no question {', '.join(unknown)}; questions: {', '.join(QUESTIONS + ON_REQUEST)}")
     return names
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from threeworlds.cli import main
 from threeworlds.cli.play import read_codes
 from threeworlds.score.code_names import name_codes
+from threeworlds.studio.track import runs
 from threeworlds.types import ClipSpec
 
 NAMES = name_codes(np.array([0, 1]), np.array([1, 0]), 3, ("stay", "left"))
@@ -68,3 +69,36 @@ def test_a_route_that_is_not_played_says_so(
     monkeypatch.setattr(train, "load_model", lambda _: (object(), card), raising=False)
     assert main(["play", str(tmp_path)]) == 2
     assert "not played" in capsys.readouterr().err
+
+
+def test_a_film_is_read_into_codes(genie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film, track, table = tmp_path / "film.mp4", tmp_path / "track.png", tmp_path / "track.csv"
+    assert main(f"worlds --world arena --film {film}".split()) == 0
+    words = f"actions {film} --checkpoint {genie} --labels 60 --plot {track} --table {table}"
+    assert main(words.split()) == 0
+    shown = capsys.readouterr().out
+    assert "codes.json" in shown
+    lines = table.read_text().splitlines()
+    assert lines[0] == "frame,seconds,code,action"
+    assert len(lines) == 40  # 39 steps
+    assert {line.split(",")[3] for line in lines[1:]} <= {"stay", "left", "right", "up", "down", "?"}
+    with Image.open(track) as picture:
+        assert picture.size[0] > 300
+    (genie / "codes.json").unlink()
+
+
+def test_runs_of_codes() -> None:
+    assert runs([2, 2, 0, 2]) == [(2, 0, 2), (0, 2, 3), (2, 3, 4)]
+    assert runs([]) == []
+
+
+def test_what_cannot_be_read_is_said(genie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "one.png")
+    for words, told in (
+        (f"actions --checkpoint {genie}", "--labels"),
+        (f"actions {tmp_path / 'one.png'} --checkpoint {genie}", "two or more"),
+        (f"actions --checkpoint {genie} --plot a.png", "need a film"),
+        (f"actions {tmp_path / 'none.mp4'} --checkpoint {genie}", "none.mp4"),
+    ):
+        assert main(words.split()) == 2
+        assert told in capsys.readouterr().err
