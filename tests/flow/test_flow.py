@@ -3,31 +3,62 @@
 import pytest
 import torch
 
-from threeworlds.flow.path import data_to_velocity, logit_normal, sample_path, velocity_to_data
+from threeworlds.flow.path import COSINE, STRAIGHT, logit_normal, v_to_data
 from threeworlds.flow.solver import euler, heun, multistep, time_grid
 
 NOISE, DATA = torch.randn(4, 3), torch.randn(4, 3)
+EVERY_PATH = pytest.mark.parametrize("path", [STRAIGHT, COSINE])
 
 
-def test_the_path_starts_at_noise_and_ends_at_data():
-    torch.testing.assert_close(sample_path(NOISE, DATA, torch.zeros(4, 1)).x_t, NOISE)
-    torch.testing.assert_close(sample_path(NOISE, DATA, torch.ones(4, 1)).x_t, DATA)
+@EVERY_PATH
+def test_the_path_starts_at_noise_and_ends_at_data(path):
+    torch.testing.assert_close(path.point(NOISE, DATA, torch.zeros(4, 1)), NOISE)
+    torch.testing.assert_close(path.point(NOISE, DATA, torch.ones(4, 1)), DATA)
 
 
-def test_velocity_is_the_derivative_of_the_path():
+@EVERY_PATH
+def test_velocity_is_the_derivative_of_the_path(path):
     time, step = torch.full((4, 1), 0.3, dtype=torch.float64), 1e-6
-    here, there = (sample_path(NOISE.double(), DATA.double(), t) for t in (time, time + step))
-    torch.testing.assert_close((there.x_t - here.x_t) / step, here.velocity, atol=1e-6, rtol=1e-6)
+    here, there = (path.point(NOISE.double(), DATA.double(), t) for t in (time, time + step))
+    velocity = path.velocity(DATA.double(), here, time)
+    torch.testing.assert_close((there - here) / step, velocity, atol=1e-5, rtol=1e-5)
 
 
-def test_data_and_velocity_convert_into_each_other():
-    path = sample_path(NOISE, DATA, torch.full((4, 1), 0.6))
-    torch.testing.assert_close(data_to_velocity(DATA, path.x_t, path.time), path.velocity)
-    torch.testing.assert_close(velocity_to_data(path.velocity, path.x_t, path.time), DATA)
+def test_the_straight_path_has_one_velocity_all_along():
+    for time in (0.0, 0.4, 0.9):
+        at = torch.full((4, 1), time)
+        torch.testing.assert_close(STRAIGHT.velocity(DATA, STRAIGHT.point(NOISE, DATA, at), at), DATA - NOISE)
 
 
-def test_near_the_end_the_velocity_stays_finite():
-    assert data_to_velocity(DATA, NOISE, torch.ones(4, 1)).isfinite().all()
+def test_v_gives_the_data_back_and_its_error_is_the_weighted_error_of_the_data():
+    time = torch.full((4, 1), 0.6)
+    x_t, (data, noise) = COSINE.point(NOISE, DATA, time), COSINE.amounts(time)
+    v, wrong = data * NOISE - noise * DATA, torch.randn(4, 3)
+    torch.testing.assert_close(v_to_data(v, x_t, time), DATA)
+    error = v_to_data(v + wrong, x_t, time) - DATA
+    torch.testing.assert_close(COSINE.weighted(error, time), -wrong)
+
+
+@EVERY_PATH
+def test_at_the_end_velocity_and_weight_stay_finite(path):
+    assert path.velocity(DATA, NOISE, torch.ones(4, 1)).isfinite().all()
+    assert path.weighted(DATA, torch.ones(4, 1)).abs().max() <= DATA.abs().max() / 0.05 + 1e-3
+
+
+@pytest.mark.parametrize("solver", [euler, heun, multistep])
+def test_a_gaussian_is_carried_into_a_gaussian_along_the_cosine_path(solver):
+    """Data N(2, 0.5 ** 2): the mean of x_1 given x_t is known, so the flow's end is known for every start."""
+    mean, std = 2.0, 0.5
+    start = torch.linspace(-2, 2, 5, dtype=torch.float64)
+
+    def velocity(x, t):
+        time = torch.tensor(t, dtype=torch.float64)
+        data, noise = COSINE.amounts(time)
+        known = mean + data * std**2 / (data**2 * std**2 + noise**2) * (x - data * mean)
+        return COSINE.velocity(known, x, time)
+
+    end = solver(velocity, start, time_grid(400))
+    torch.testing.assert_close(end, mean + std * start, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("solver", [euler, heun, multistep])

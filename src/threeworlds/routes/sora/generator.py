@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from threeworlds.flow.path import v_to_data
 from threeworlds.nn.attention import KeyValue, grid_positions, modulate, rope_table
 from threeworlds.nn.spacetime import JointBlock
 from threeworlds.nn.text import TextEncoder
@@ -89,7 +90,10 @@ class Generator(nn.Module):
             z, key_value = block(z, condition, rope, words, mask=mask, past=past[number] if past else None)
             kept.append(key_value)
         shift, scale = self.modulation(condition).unsqueeze(2).chunk(2, dim=-1)
-        return nearest + self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx), kept
+        out = self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
+        if self.config.objective == "ddpm":
+            return v_to_data(out, x_btcyx, time_bt[..., None, None, None]), kept
+        return nearest + out, kept
 
     def words(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> what ``forward`` takes as words. An empty caption is the null condition."""

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from threeworlds.flow.path import PATHS, Path
 from threeworlds.flow.solver import Velocity, solver_named, time_grid
 from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
@@ -119,19 +120,24 @@ class Sora(nn.Module):
         noise = torch.randn(latent.shape, generator=generator).to(latent)
         scale = torch.where((level == 1).any(1), self.config.generator.noise, 1.0)[:, None, None, None, None]
         start = level[..., None, None, None]
-        return torch.where(start == 1, latent, (1 - start) * scale * noise + start * latent)
+        return torch.where(start == 1, latent, self._path.point(scale * noise, latent, start))
+
+    @property
+    def _path(self) -> Path:
+        return PATHS[self.config.generator.objective]
 
     def _velocity(self, level: Tensor, captions: Sequence[str], guidance: float) -> Velocity:
         """dx / ds for frames whose time runs from their level to 1 while s runs from 0 to 1."""
         words, null = self.generator.words(captions), self.generator.words(("",) * len(captions))
-        made = (level < 1)[..., None, None, None]
+        left = 1 - level
 
         def velocity(x: Tensor, s: float) -> Tensor:
-            estimate = self.generator(x, level + (1 - level) * s, words)
+            time = level + left * s
+            estimate = self.generator(x, time, words)
             if guidance != 1 and any(captions):
-                plain = self.generator(x, level + (1 - level) * s, null)
+                plain = self.generator(x, time, null)
                 estimate = plain + guidance * (estimate - plain)
-            return made * (estimate - x) / (1 - s)
+            return left[..., None, None, None] * self._path.velocity(estimate, x, time[..., None, None, None])
 
         return velocity
 

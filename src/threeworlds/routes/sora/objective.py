@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from threeworlds.flow.path import data_to_velocity, logit_normal, sample_path
+from threeworlds.flow.path import PATHS, logit_normal
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.recipes import GeneratorConfig
 from threeworlds.types import Batch
@@ -38,14 +38,13 @@ class FlowObjective(nn.Module):
 
     def _match(self, x_1: Tensor, time: Tensor, words: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Error of the velocity over the frames below time 1, and the mean squared error of the estimate there."""
-        path = sample_path(torch.randn_like(x_1), x_1, time[..., None, None, None])
-        given = (time == 1)[..., None, None, None]
-        noise = self.generator.config.given_noise
-        x_t = path.x_t + noise * given * torch.randn_like(x_1) if noise else path.x_t
+        config, at = self.generator.config, time[..., None, None, None]
+        path = PATHS[config.objective]
+        x_t = torch.where(at == 1, x_1, path.point(torch.randn_like(x_1), x_1, at))
+        if config.given_noise:
+            x_t = x_t + config.given_noise * (at == 1) * torch.randn_like(x_1)
         estimate = self.generator(x_t, time, words)
-        velocity = data_to_velocity(estimate, path.x_t, path.time)
-        target = data_to_velocity(x_1, path.x_t, path.time)  # the path's velocity, but for the last 5 % of time
-        error, noised = (velocity - target).square().mean((2, 3, 4)), (time < 1).float()
+        error, noised = path.weighted(estimate - x_1, at).square().mean((2, 3, 4)), (time < 1).float()
         mse = ((estimate - x_1).square().mean((2, 3, 4)) * noised).sum().detach() / noised.sum()
         return (noised * error).sum() / noised.sum(), mse
 

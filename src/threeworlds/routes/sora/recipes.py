@@ -33,6 +33,8 @@ class GeneratorConfig:
     frames: int = 8  # frames it sees at once
     text_width: int = 96
     caption_dropout: float = 0.1
+    # "flow": flow matching, predicting data; "ddpm": diffusion, predicting v, no data left at the start.
+    objective: Literal["flow", "ddpm"] = "flow"
     # Parts of training: words alone; a prefix, a suffix, both, any frames given; a noise level of its own per frame.
     tasks: tuple[float, float, float, float, float, float] = (0.35, 0.35, 0.05, 0.05, 0.05, 0.15)
     causal: bool = False  # given frames look only at given ones before them, so that a stream can keep what they say

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from threeworlds.flow.path import PATHS
 from threeworlds.flow.solver import solver_named, time_grid
 from threeworlds.nn.attention import KeyValue
 from threeworlds.routes.sora.generator import Generator, given_frames
@@ -47,7 +48,7 @@ class Stream:
 
         def velocity(x: Tensor, t: float) -> Tensor:
             estimate, _ = self._run(x, torch.full(x.shape[:2], t, device=x.device))
-            return (estimate[:, -frames:] - x) / (1 - t)
+            return PATHS[self.generator.config.objective].velocity(estimate[:, -frames:], x, torch.tensor(t))
 
         made = solver_named(solver)(velocity, noise, time_grid(steps))
         self._commit(made)
