@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from threeworlds.flow.path import data_to_velocity, logit_normal, sample_path
+from threeworlds.flow.path import STRAIGHT, logit_normal
 from threeworlds.flow.solver import euler, time_grid
 from threeworlds.nn.attention import grid_positions, rope_table
 from threeworlds.nn.spacetime import SpaceTimeBlock
@@ -41,11 +41,11 @@ class DiffusionDynamics(Dynamics):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
         x_1, level = self.codebook[tokens], noise_levels(len(codes), codes.shape[1], self.config.clean)
-        path = sample_path(torch.randn_like(x_1), x_1, level[..., None, None])
+        time = level[..., None, None]
         given = (level == 1)[..., None, None]
-        x_t = torch.where(given, self.codebook[self.corrupt(tokens)], path.x_t)
+        x_t = torch.where(given, self.codebook[self.corrupt(tokens)], STRAIGHT.point(torch.randn_like(x_1), x_1, time))
         estimate = self.estimate(x_t, level, codes)[0]
-        error = data_to_velocity(estimate - x_1, torch.zeros_like(x_1), path.time).square().mean((2, 3))
+        error = STRAIGHT.weighted(estimate - x_1, time).square().mean((2, 3))
         noised = (level < 1).float()
         right = ((self.nearest(estimate) == tokens).float().mean(2) * noised).sum() / noised.sum()
         return (noised * error).sum() / noised.sum(), {"accuracy": right.detach()}
@@ -86,7 +86,7 @@ class DiffusionDynamics(Dynamics):
             clean = self.estimate(x, level, codes, past, time)[0]
             if self.config.guidance != 1:
                 clean = self.guided(clean, self.estimate(x, level, torch.full_like(codes, self.null), past, time)[0])
-            return data_to_velocity(clean, x, level[..., None, None])
+            return STRAIGHT.velocity(clean, x, level[..., None, None])
 
         x = euler(velocity, torch.randn(shape, generator=generator), time_grid(refinements or self.config.refinements))
         tokens = self.nearest(x)
