@@ -78,6 +78,26 @@ def test_frames_to_be_made_share_a_level_unless_each_has_its_own():
         assert set(levels) == ({8} if name == "levels" else {1})
 
 
+# ------------------------------------------------------------------------------------------ compression
+
+
+def test_discrete_latents_take_their_levels_and_no_others():
+    config = replace(debug(), autoencoder=replace(debug().autoencoder, kind="fsq", levels=5))
+    model = Sora(config, ClipSpec(height=16, width=16, fps=10)).eval()
+    video = torch.rand(2, 3, 3, 16, 16) * 2 - 1
+    torch.nn.init.normal_(model.autoencoder.encoder[-1].weight, std=2.0)  # spread over the levels, as training would
+    loss, metrics = model.autoencoder(Batch(video=video))
+    loss.backward()
+    assert metrics["kl"] == 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.autoencoder.parameters())
+    assert {round(value, 4) for value in model.autoencoder.encode(video).flatten().tolist()} <= {-1, -0.5, 0, 0.5, 1}
+    model.autoencoder.normalise(Batch(video=video))
+    again = model.autoencoder.encode(model.reconstruct(video))
+    assert again.shape == (2, 3, config.autoencoder.latent, 2, 2)
+    centre = model.autoencoder.encode(video).mean((0, 1, 3, 4))
+    torch.testing.assert_close(centre, torch.zeros(4), atol=1e-4, rtol=0)
+
+
 # ------------------------------------------------------------------------------------------- sampling
 
 

@@ -11,7 +11,10 @@ from typing import Literal
 class AutoencoderConfig:
     """The compression network: frames <-> latents of a grid eight times smaller."""
 
-    kind: Literal["conv", "pixels"] = "conv"  # "pixels": 8 x 8 pixel patches, no network (the control)
+    # "conv": Gaussian latents; "fsq": the same network, each latent channel rounded to ``levels`` values;
+    # "pixels": 8 x 8 pixel patches, no network (the control).
+    kind: Literal["conv", "fsq", "pixels"] = "conv"
+    levels: int = 9  # of a latent channel, where kind is "fsq"
     channels: tuple[int, int, int] = (16, 32, 64)
     latent: int = 4  # channels of a latent cell
     kl: float = 3e-3  # weight of the KL term: smooth latents are easier to predict than faithful ones
@@ -75,10 +78,6 @@ def base() -> SoraConfig:
     return SoraConfig(
         autoencoder=AutoencoderConfig(share=0.1),
         generator=GeneratorConfig(
-            width=160,
-            layers=5,
-            heads=5,
-            text_width=128,
             caption_dropout=0.15,
             tasks=(0.05, 0.6, 0.1, 0.1, 0.0, 0.15),
             stills=4,
