@@ -63,32 +63,38 @@ def standard(rng, *shape):
 
 def test_the_probe_recovers_a_linear_map():
     rng = np.random.default_rng(0)
-    train, test, weights = standard(rng, 200, 6, 4), standard(rng, 50, 6, 4), np.array([1.0, -2, 0.5, 0])
-    read = probes._regress(train, test, train @ weights + 7)
+    train, test, weights = standard(rng, 200, 6, 4), standard(rng, 50, 6, 4), np.array([[1.0, -2, 0.5, 0]]).T
+    read = probes.linear(train, train @ weights + 7, test)
     np.testing.assert_allclose(read, test @ weights + 7, atol=0.02)
 
 
 def test_the_probe_is_the_solution_of_ridge_regression():
     rng = np.random.default_rng(0)
-    x, y, new = standard(rng, 10, 3, 4), rng.normal(size=(10, 3)), rng.normal(size=(2, 3, 4))
+    x, y, new = standard(rng, 10, 3, 4), rng.normal(size=(10, 3, 2)), rng.normal(size=(2, 3, 4))
     rows = np.sqrt(probes.RIDGE * 30) * np.eye(4)  # as extra samples of least squares
+    flat = y.reshape(30, 2)
     weights = np.linalg.lstsq(
-        np.vstack([x.reshape(30, 4), rows]), np.r_[y.ravel() - y.mean(), np.zeros(4)], rcond=None
+        np.vstack([x.reshape(30, 4), rows]), np.vstack([flat - flat.mean(0), np.zeros((4, 2))]), rcond=None
     )[0]
-    np.testing.assert_allclose(probes._regress(x, new, y), new @ weights + y.mean())
+    np.testing.assert_allclose(probes.linear(x, y, new), new @ weights + flat.mean(0))
 
 
 def test_the_probe_leaves_out_what_does_not_apply():
     rng = np.random.default_rng(0)
     x, new = standard(rng, 20, 5, 3), standard(rng, 4, 5, 3)
-    y = x @ np.array([1.0, 2, 3])
-    y[5:] = np.nan
-    np.testing.assert_array_equal(probes._regress(x, new, y), probes._regress(x[:5], new, y[:5]))
+    y = x @ np.array([[1.0, 2, 3], [3, 2, 1], [0, 1, 0]]).T
+    whole, part = probes.linear(x, y, new), probes.linear(x[:5], y[:5], new)
+    y[5:, :, 1] = np.nan
+    read = probes.linear(x, y, new)
+    np.testing.assert_allclose(read[..., [0, 2]], whole[..., [0, 2]])
+    np.testing.assert_allclose(read[..., 1], part[..., 1])
 
 
 def test_more_features_than_samples_are_no_error():
     rng = np.random.default_rng(0)
-    assert np.isfinite(probes._regress(rng.normal(size=(2, 2, 30)), rng.normal(size=(3, 2, 30)), np.eye(2))).all()
+    assert np.isfinite(
+        probes.linear(rng.normal(size=(2, 2, 30)), np.eye(2)[..., None], rng.normal(size=(3, 2, 30)))
+    ).all()
 
 
 def test_a_small_network_reads_what_a_line_cannot():

@@ -18,15 +18,20 @@ Probe = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 def linear(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Ridge regression, each target by itself."""
-    return np.stack([_regress(train, asked, targets[..., k]) for k in range(targets.shape[-1])], axis=-1)
+    known = ~np.isnan(targets)
+    masks, group = np.unique(known.reshape(-1, known.shape[-1]), axis=1, return_inverse=True)
+    read = np.empty((*asked.shape[:-1], targets.shape[-1]))
+    for i, mask in enumerate(masks.T):  # targets that apply to the same frames share the costly part
+        columns = np.flatnonzero(group == i)
+        where = mask.reshape(known.shape[:-1])
+        read[..., columns] = _ridge(train[where], targets[where][:, columns], asked)
+    return read
 
 
-def _regress(train: np.ndarray, test: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """States [m, t, d], target [m, t] with NaN left out -> read values of the held-out [n, t]."""
-    known = ~np.isnan(target)
-    x, y = train[known], target[known]
+def _ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Features [s, d] and targets [s, k] of s samples -> read values [..., k] of features [..., d]."""
     gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
-    return test @ np.linalg.solve(gram, x.T @ (y - y.mean())) + y.mean()
+    return asked @ np.linalg.solve(gram, x.T @ (y - y.mean(0))) + y.mean(0)
 
 
 def small_network(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -75,15 +75,18 @@ class Ema(Guard):
     @torch.no_grad()
     def targets(self, z: Tensor, video: Tensor) -> Tensor:
         if self.training:
-            self._follow()
+            follow(self.target, self.live[0], self.DECAY)
         aimed: Tensor = self.target(video)[:, video.shape[1] - z.shape[1] :]
         return aimed
 
-    def _follow(self) -> None:
-        for weight, followed in zip(self.target.parameters(), self.live[0].parameters(), strict=True):
-            weight.lerp_(followed, 1 - self.DECAY)
-        for statistic, current in zip(self.target.buffers(), self.live[0].buffers(), strict=True):
-            statistic.copy_(current)
+
+@torch.no_grad()
+def follow(slow: nn.Module, live: nn.Module, decay: float) -> None:
+    """Move the weights of ``slow`` a part 1 - decay of the way to those of ``live``; statistics are copied."""
+    for weight, followed in zip(slow.parameters(), live.parameters(), strict=True):
+        weight.lerp_(followed, 1 - decay)
+    for statistic, current in zip(slow.buffers(), live.buffers(), strict=True):
+        statistic.copy_(current)
 
 
 class Reconstruction(Guard):
