@@ -32,7 +32,7 @@ from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.model import Sora
 from threeworlds.routes.sora.recipes import GeneratorConfig
 from threeworlds.routes.sora.stream import stream
-from threeworlds.score.machine import describe_machine, measure_sgemm
+from threeworlds.score.machine import describe_machine
 from threeworlds.train import use_machine
 from threeworlds.train.ledger import FlopMeter
 from threeworlds.types import ClipSpec
@@ -188,8 +188,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     result["streaming"] = streaming(given.rounds)
     modes = (False,) if given.eager else (False, True)
     result["rows"] = [row for compiled in modes for row in compare(compiled=compiled, rounds=given.rounds)]
-    step = result["rows"][0]
-    result["training_of_sgemm"] = step["our_gflop"] / (step["our_ms"] / 1e3) / measure_sgemm()
     text = json.dumps(result, indent=1) + "\n"
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -141,6 +141,22 @@ def training(file: str) -> str:
     return _table(head, lines) + f"\n`results/{file}`\n"
 
 
+def sora_speed(file: str) -> str:
+    """The sora route's speed beside a peer's, and its stream."""
+    content = _json(file)
+    lines = []
+    for row in content["rows"]:
+        low, high = row["ratio_quartiles"]
+        times = f"{row['our_ms']:.0f} / {row['peer_ms']:.0f} ms"
+        lines.append(
+            [f"{row['task']}, {row['mode']}", row["peer"], f"{row['ratio']:.2f}x [{low:.2f}, {high:.2f}]", times]
+        )
+    stream = content["streaming"]
+    rates = ", ".join(f"{name} {value:.0f}" for name, value in stream["frames_per_second"].items())
+    told = f"\nStream of {stream['pixels']} pixels, frames a second of one processor: {rates}.\n\n`results/{file}`\n"
+    return _table(["", "peer", "ours is faster by [quartiles]", "ours / peer's"], lines) + told
+
+
 # ------------------------------------------------------------------------------------------ parts
 
 
@@ -216,7 +232,7 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (summary, rows, verdicts, claims, advice, ledger, worlds, floors, storage, training)
+    for function in (summary, rows, verdicts, claims, advice, ledger, worlds, floors, storage, training, sora_speed)
 }
 
 

@@ -1,0 +1,161 @@
+"""Everything a trained sora model can be asked for, as pictures and figures.
+
+    python examples/sora_films.py CHECKPOINT --pictures docs/pictures --result results/sora-tasks.json
+
+One strip of frames for each task, and measurements on fresh clips of the arena that no training saw: how often words
+come out right at sizes and lengths other than the training's, how seamless loops and joints are, and how an edit
+recolours a body and keeps its path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+from torch import Tensor
+
+from threeworlds.routes.sora import tasks
+from threeworlds.routes.sora.model import Sora
+from threeworlds.score.films import to_uint8
+from threeworlds.score.text import colours_right, directions_right, look
+from threeworlds.train import load_model, use_machine
+from threeworlds.worlds import WORLDS, collect
+
+ARENA = WORLDS["arena"]
+GIVEN, MADE = 6, 8  # frames
+SIDES = (32, 48, 64)  # pixels
+STRENGTHS = (0.3, 0.5, 0.7, 0.9)
+SHOWN, SCALE = 14, 2  # frames of a strip, pixels a pixel
+SWAP = {"red": "green", "green": "red", "blue": "yellow", "yellow": "blue"}
+
+
+def main(
+    checkpoint: tyro.conf.Positional[Path],
+    pictures: Path = Path("docs/pictures"),
+    result: Path = Path("results/sora-tasks.json"),
+    items: int = 50,
+    seed: int = 123,
+) -> None:
+    """Make the strips and the figures.
+
+    Args:
+        checkpoint: folder of a sora model trained on the arena.
+        pictures: folder for the strips.
+        result: JSON file for the figures.
+        items: clips to measure on.
+        seed: of the clips and of the noise.
+    """
+    use_machine()
+    model, _ = load_model(checkpoint)
+    assert isinstance(model, Sora), "not a sora model"
+    clips, captions = fresh_clips(items, seed, model.spec.height)
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, film in films(model, clips, captions, seed).items():
+        save_strip(film[0], pictures / f"sora-{name}.png")
+    figures = {"checkpoint": checkpoint.name, "items": items, "seed": seed} | measure(model, clips, captions, seed)
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def fresh_clips(items: int, seed: int, size: int) -> tuple[Tensor, tuple[str, ...]]:
+    """Openings of episodes with one shape, [n, t, 3, h, w], and what is said of them."""
+    episodes = list(collect("arena", episodes=items, seed=seed, size=size, shapes=(1,)))
+    video = torch.from_numpy(np.stack([clip.video[: GIVEN + MADE] for clip in episodes]))
+    return video.permute(0, 1, 4, 2, 3).float() / 127.5 - 1, tuple(clip.captions[0].text for clip in episodes)
+
+
+def films(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> Mapping[str, Tensor]:
+    """One film for each task, all of the first clip or two."""
+    words, sampling = captions[:1], tasks.Sampling(seed=seed)
+    clip, other = clips[:1, :GIVEN], clips[1:2, :GIVEN]
+    made = {
+        "words": tasks.text_to_video(model, words, frames=SHOWN, sampling=sampling),
+        "size": tasks.text_to_video(model, words, frames=SHOWN, size=(48, 64), sampling=sampling),
+        "still": tasks.still(model, words, size=(64, 64), sampling=sampling),
+        "image": tasks.extend(model, clip[:, :1], words, frames=SHOWN - 1, sampling=sampling),
+        "after": tasks.extend(model, clip, words, frames=MADE, sampling=sampling),
+        "before": tasks.extend(model, clip, words, frames=MADE, backward=True, sampling=sampling),
+        "loop": tasks.loop(model, clip, ("",), frames=MADE, sampling=sampling),
+        "connect": tasks.connect(model, clip[:, -3:], other[:, :3], ("",), frames=MADE, sampling=sampling),
+        "edit": tasks.edit(model, clips[:1], recoloured(words), strength=0.6, sampling=sampling),
+    }
+    return {name: film.video for name, film in made.items()} | {"original": clips[:1]}
+
+
+def save_strip(video: Tensor, path: Path) -> None:
+    strip = np.concatenate(list(to_uint8(video[:SHOWN])), axis=1)
+    Image.fromarray(strip.repeat(SCALE, axis=0).repeat(SCALE, axis=1)).save(path, optimize=True)
+
+
+def measure(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> dict[str, Any]:
+    sampling = tasks.Sampling(seed=seed)
+    given, silent = clips[:, :GIVEN], ("",) * len(clips)
+    open_end = tasks.extend(model, given, silent, frames=MADE, sampling=sampling).video
+    closed = tasks.loop(model, given, silent, frames=MADE, sampling=sampling).video
+    first, second = given, given.roll(1, 0)
+    joined = tasks.connect(model, first, second, silent, frames=MADE, sampling=sampling).video
+    return {
+        "words_by_side": {side: words_right(model, captions, side, MADE, sampling) for side in SIDES},
+        "words_by_frames": {n: words_right(model, captions, model.spec.height, n, sampling) for n in (8, 16, 32)},
+        "closure_median": {"loop": median(tasks.closure_error(closed)), "open": median(tasks.closure_error(open_end))},
+        "largest_jump_median": {
+            "connect": median(largest_jump(joined)),
+            "cut": median(largest_jump(torch.cat([first, second], dim=1))),
+        },
+        "edit_by_strength": {s: edited(model, clips, captions, s, sampling) for s in STRENGTHS},
+    }
+
+
+def words_right(
+    model: Sora, captions: tuple[str, ...], side: int, frames: int, sampling: tasks.Sampling
+) -> dict[str, float]:
+    """Parts of the films with the right colours, and with the right directions."""
+    assert ARENA.parse_caption is not None
+    film = tasks.text_to_video(model, captions, frames=frames, size=(side, side), sampling=sampling).video
+    seen, said = look(ARENA, film), [ARENA.parse_caption(text)["shapes"] for text in captions]
+    right = {"colour": colours_right(seen, said), "direction": directions_right(seen, said)}
+    return {name: float(values.mean()) for name, values in right.items()}
+
+
+def edited(
+    model: Sora, clips: Tensor, captions: tuple[str, ...], strength: float, sampling: tasks.Sampling
+) -> dict[str, float]:
+    """Parts of the edits with the new colour and not the old, and how far the body is from its path (box units)."""
+    assert ARENA.parse_caption is not None
+    wanted = recoloured(captions)
+    film = tasks.edit(model, clips, wanted, strength=strength, sampling=sampling).video
+    before, after = look(ARENA, clips), look(ARENA, film)
+    scenes = [[ARENA.parse_caption(text)["shapes"] for text in texts] for texts in (captions, wanted)]
+    far = []
+    for item, (old, new) in enumerate(zip(*scenes, strict=True)):
+        apart = before.where[old[0]["colour"]][item] - after.where[new[0]["colour"]][item]
+        far += [np.nanmean(np.linalg.norm(apart, axis=-1))] if np.isfinite(apart).all(-1).any() else []
+    return {
+        "recoloured": float(colours_right(after, scenes[1]).mean()),
+        "off_the_path": float(np.mean(far)) if far else float("nan"),
+        "seen": len(far) / len(wanted),
+    }
+
+
+def recoloured(captions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(" ".join(SWAP.get(word, word) for word in text.split()) for text in captions)
+
+
+def largest_jump(video: Tensor) -> Tensor:
+    """The largest step from frame to frame as a multiple of the median one, [b]."""
+    steps = (video[:, 1:] - video[:, :-1]).square().mean((2, 3, 4))
+    return steps.max(1).values / steps.median(1).values.clamp_min(1e-8)
+
+
+def median(values: Tensor) -> float:
+    return float(values.median())
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
