@@ -12,7 +12,7 @@ from PIL import Image
 from threeworlds.cli import console, main
 from threeworlds.cli.app import parse
 
-COMMANDS = ("compare", "train", "score", "report", "imagine", "play", "actions", "worlds", "data", "info")
+COMMANDS = ("compare", "train", "score", "report", "imagine", "play", "plan", "actions", "worlds", "data", "info")
 DATA_COMMANDS = ("generate", "ingest", "caption", "info", "verify")
 ALL = [(name,) for name in COMMANDS] + [("data", name) for name in DATA_COMMANDS]
 

@@ -187,10 +187,23 @@ def test_every_search_plans(search):
     assert model.act(frames, frames[:, 0]).shape == (2, 2)
 
 
+def test_a_decision_needs_only_the_frames_that_make_a_state(model):
+    frames, goal = torch.rand(2, 5, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    recent = frames[:, -model.config.world.stack :]
+    torch.testing.assert_close(model.act(frames, goal), model.act(recent, goal))
+    older = frames.clone()
+    older[:, -2] = 0
+    assert not torch.allclose(model.act(frames, goal), model.act(older, goal))
+
+
 def test_what_cannot_be_planned_is_refused(model):
     frames = torch.rand(1, 1, 3, 16, 16)
     with pytest.raises(ValueError, match="frames of 16 x 16"):
         model.plan(frames, torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"start \(1, 2, 2\): needs actions \(1, 3, 2\) in"):
+        model.plan(frames, frames[:, 0], start=torch.zeros(1, 2, 2))
+    with pytest.raises(ValueError, match=r"in \[-1, 1\]"):
+        model.plan(frames, frames[:, 0], start=torch.full((1, 3, 2), 1.2))
     with pytest.raises(ValueError, match="no actor"):
         Jepa(debug(), rooms_16()).eval().act(frames, frames[:, 0])
     with pytest.raises(ValueError, match="learns from a critic"):
@@ -217,7 +230,7 @@ def test_a_route_with_an_agent_trains_and_its_ledger_names_the_stages(tmp_path):
         progress=False,
     )
     assert list(run.ledger) == ["world", "critic", "actor", "decoder"]
-    assert [run.ledger[name].steps for name in run.ledger] == [8, 1, 1, 2]
+    assert [run.ledger[name].steps for name in run.ledger] == [7, 1, 2, 2]
     assert run.ledger["actor"].supervision == ("video",)
     assert run.total.steps == 10  # critic and actor are paid from the route's own budget
 

@@ -10,7 +10,7 @@ from planted import Aimless, CopyLast, Expert, seat
 from threeworlds.score import planning
 from threeworlds.score.exam import differences_of, rows_of
 from threeworlds.score.planning import SETTINGS
-from threeworlds.types import Clip
+from threeworlds.types import Clip, Plan
 from threeworlds.worlds import WORLDS
 from threeworlds.worlds.rooms import FIXED, SPEED
 
@@ -132,13 +132,28 @@ def test_an_agent_sees_the_last_two_frames_and_the_goal(rooms):
     assert torch.equal(first[:, 1], second[:, 0])
     assert not torch.equal(second[:, 0], second[:, 1])
     assert torch.equal(second[:, 1], seen[2][0][:, 0])
-    assert torch.equal(seen[-1][1], planning._tensor(rooms.world.render(goal, 64)))
+    assert torch.equal(seen[-1][1], planning.as_video(rooms.world.render(goal, 64)))
+
+
+def test_a_plan_is_executed_for_some_steps_before_the_next(rooms):
+    asked = []
+
+    class Long(Reflex):
+        def plan(self, context, goal, *, seed=0):
+            asked.append(seed)
+            return Plan(action=torch.linspace(0.1, 0.8, 8)[None, :, None].expand(len(context), 8, 2), cost=None)
+
+    act = planning.by_search(seat("long", Long()), rooms)
+    state = np.array([[0.15, 0.8, *FIXED]] * 2, np.float32)
+    done = [act(state, state, state)[1, 0] for _ in range(planning.EXECUTED + 1)]
+    np.testing.assert_allclose(done, [0.1, 0.2, 0.3, 0.4, 0.5, 0.1], atol=1e-6)
+    assert len(asked) == 2
 
 
 def test_pictures_reach_the_model_as_it_knows_them():
     frames = np.zeros((2, 2, 8, 9, 3), np.uint8)
     frames[0, 1, 2, 3] = (255, 0, 51)
-    video = planning._tensor(frames)
+    video = planning.as_video(frames)
     assert video.shape == (2, 2, 3, 8, 9)
     assert video[0, 1, :, 2, 3].tolist() == pytest.approx([1, -1, -0.6])
 

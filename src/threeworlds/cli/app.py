@@ -25,6 +25,7 @@ from threeworlds.cli.console import errors, say
 from threeworlds.cli.data import DataCaption, DataGenerate, DataInfo, DataIngest, DataVerify
 from threeworlds.cli.imagine import Imagine
 from threeworlds.cli.info import Info
+from threeworlds.cli.plan import Plan
 from threeworlds.cli.play import Play
 from threeworlds.cli.report import Report
 from threeworlds.cli.score import Score
@@ -54,6 +55,7 @@ AnyCommand = (
     | Annotated[Imagine, subcommand("imagine")]
     | Annotated[Play, subcommand("play")]
     | Annotated[Actions, subcommand("actions")]
+    | Annotated[Plan, subcommand("plan")]
     | Annotated[Worlds, subcommand("worlds")]
     | Annotated[DataCommand, subcommand("data", description="Clips on disk: make, ingest, look at and verify them.")]
     | Annotated[ZooCommand, subcommand("zoo", description="Trained models that are kept: add one, list them.")]

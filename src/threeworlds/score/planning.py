@@ -1,8 +1,9 @@
 """Planning: given a picture of the goal, does the model choose actions that get there?
 
 Goals are frames that a policy reached some steps after the start, in episodes drawn anew by seed, so they can be
-reached. The agent sees pictures and decides anew at every step, by search or by its actor alone. Starts already at the
-goal are left out. Success is judged at the end; ``_ever`` counts a goal that was only passed.
+reached. The agent sees pictures. It searches for a plan, executes EXECUTED steps of it and plans anew, or lets its
+actor decide at every step. Starts already at the goal are left out. Success is judged at the end; ``_ever`` counts a
+goal that was only passed.
 
 Legend: n episodes, s state variables, a action size, m sequences, t steps.
 """
@@ -25,6 +26,7 @@ from threeworlds.types import EMPTY, Acts, Plans
 from threeworlds.worlds import World, collect
 
 CHUNK = 25  # episodes decided at a time: more of them than fit the cache are slower, not faster
+EXECUTED = 5  # steps of a plan before the next, as in LeWorldModel (arXiv 2603.19312)
 TIMED = 20  # single decisions that are timed
 NEAR = 4.5 / 64  # of the box: at the goal
 ORACLE = {"candidates": 48, "elites": 6, "rounds": 2, "std": 0.7}  # effort of the search in the simulator
@@ -131,41 +133,53 @@ def time(act: Act, tasks: Tasks) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------- agents
 
 
-def by_search(entrant: Entrant, exam: Exam) -> Act:
-    """The first action of the model's plan. Every decision draws from a seed of its own."""
+def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED) -> Act:
+    """The first steps of the model's plan, then the next plan. Every plan draws from a seed of its own."""
     decisions = 0
 
     def decide(frames: Tensor, goals: Tensor) -> Tensor:
         nonlocal decisions
         decisions += len(frames)
-        action: Tensor = entrant.model.plan(frames, goals, seed=exam.seed + decisions).action[:, 0]
-        return action
+        actions: Tensor = entrant.model.plan(frames, goals, seed=exam.seed + decisions).action[:, :executed]
+        return actions
 
-    return _seeing(exam, decide)
+    return in_turn(_seeing(exam, decide))
 
 
 def by_actor(entrant: Entrant, exam: Exam) -> Act:
     """What the model's actor does."""
-    return _seeing(exam, entrant.model.act)
+    return in_turn(_seeing(exam, lambda frames, goals: entrant.model.act(frames, goals)[:, None]))
 
 
-def _seeing(exam: Exam, decide: Callable[[Tensor, Tensor], Tensor]) -> Act:
-    """An agent that gets pictures, those of the last two moments and of the goal, a few episodes at a time."""
-    assert exam.world is not None
-    render, size = exam.world.render, exam.spec.height
+def in_turn(plan: Act) -> Act:
+    """An agent that executes its plans [n, t, a] to their end, one step at a time."""
+    waiting: list[np.ndarray] = []
 
     def act(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        chosen = []
-        for i in range(0, len(now), CHUNK):
-            part = slice(i, i + CHUNK)
-            frames = np.stack([render(before[part], size), render(now[part], size)], axis=1)
-            chosen.append(decide(_tensor(frames), _tensor(render(goals[part], size))))
-        return torch.cat(chosen).numpy()
+        if not waiting:
+            waiting.extend(np.moveaxis(plan(before, now, goals), 1, 0))
+        return waiting.pop(0)
 
     return act
 
 
-def _tensor(frames: np.ndarray) -> Tensor:
+def _seeing(exam: Exam, decide: Callable[[Tensor, Tensor], Tensor]) -> Act:
+    """Plans [n, t, a] from pictures, those of the last two moments and of the goal, a few episodes at a time."""
+    assert exam.world is not None
+    render, size = exam.world.render, exam.spec.height
+
+    def plan(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        chosen = []
+        for i in range(0, len(now), CHUNK):
+            part = slice(i, i + CHUNK)
+            frames = np.stack([render(before[part], size), render(now[part], size)], axis=1)
+            chosen.append(decide(as_video(frames), as_video(render(goals[part], size))))
+        return torch.cat(chosen).numpy()
+
+    return plan
+
+
+def as_video(frames: np.ndarray) -> Tensor:
     """uint8 [..., h, w, c] -> float32 [..., c, h, w] in [-1, 1]."""
     return torch.from_numpy(np.moveaxis(frames, -1, -3).copy()).float() / 127.5 - 1
 
@@ -198,12 +212,14 @@ def _oracle(exam: Exam, world: World) -> Act:
     """The search of a planner that knows the true state, the law of the world and the true distance."""
     generator = torch.Generator().manual_seed(exam.seed)
 
-    def act(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    def plan(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
         start = torch.zeros(len(now), ORACLE_HORIZON, exam.spec.action.size)
-        plan = SEARCHES["cem"](lambda tried: _true_cost(world, now, goals, tried), start, generator=generator, **ORACLE)
-        return plan.action[:, 0].numpy()
+        found = SEARCHES["cem"](
+            lambda tried: _true_cost(world, now, goals, tried), start, generator=generator, **ORACLE
+        )
+        return found.action[:, :EXECUTED].numpy()
 
-    return act
+    return in_turn(plan)
 
 
 def _true_cost(world: World, now: np.ndarray, goals: np.ndarray, actions: Tensor) -> Tensor:
@@ -233,7 +249,7 @@ def _success(
     """Success at the end, or ``_ever``, by search or by the ``_actor``."""
     place = int(kind == "_ever")
     values = {route: result[place] for route, result in reached.items()}
-    how = "the actor alone, no search" if kind == "_actor" else "search at every step"
+    how = "the actor alone at every step, no search" if kind == "_actor" else f"a new plan every {EXECUTED} steps"
     return Measured(
         question="planning",
         metric=f"success_{setting.name}{kind}",

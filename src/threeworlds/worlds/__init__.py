@@ -69,6 +69,8 @@ WORLDS: dict[str, World] = {
             distance=rooms.distance,
             advance=rooms.advance,
             expert=rooms.expert_action,
+            is_free=rooms.is_free_place,
+            places=rooms.PLACES,
         ),
     )
 }

@@ -89,6 +89,8 @@ class World:
     advance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # states [n, s] under actions [n, a]
     expert: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # state [s], goal place [2] -> action [a]
     task: Task | None = None  # something to do, with a return
+    is_free: Callable[[np.ndarray], bool] = lambda state: True  # whether the agent can be where a state [s] puts it
+    places: str = ""  # where that is, in words
 
     @property
     def env_id(self) -> str:

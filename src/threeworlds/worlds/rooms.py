@@ -31,6 +31,7 @@ LOW, HIGH = BORDER + AGENT, 1 - BORDER - AGENT  # where the agent's centre can b
 REACH = WALL + AGENT  # nearest to the middle of the wall, outside the door
 CLEAR = DOOR - AGENT  # farthest from the middle of the door, inside it
 TOUCH = 1e-6  # a float32 state is that near to a wall it touches
+PLACES = f"x and y from {LOW:.3g} to {HIGH:.3g}, and {REACH:.3g} from the wall but in the door"
 FIXED = (0.5, 0.3)  # wall_x and door_y of the fixed layout
 WALL_RANGE, DOOR_RANGE = (0.3, 0.7), (0.2, 0.8)  # of the random one
 
@@ -83,6 +84,13 @@ def draw_place(rng: np.random.Generator, wall_x: float) -> tuple[float, float]:
         x, y = rng.uniform(LOW, HIGH, 2)
         if abs(x - wall_x) > REACH:
             return x, y
+
+
+def is_free_place(state: np.ndarray) -> bool:
+    """Whether the agent can be where ``state`` [s] puts it: inside the box, and not in the wall."""
+    x, y, wall_x, door_y = map(float, state)
+    inside = min(x, y) >= LOW - TOUCH and max(x, y) <= HIGH + TOUCH
+    return inside and (abs(x - wall_x) >= REACH - TOUCH or abs(y - door_y) <= CLEAR + TOUCH)
 
 
 def slide_x(x: float, y: float, target: float, wall_x: float, door_y: float) -> float:

@@ -82,7 +82,7 @@ class Jepa(nn.Module):
             start: [b, horizon, a], a first guess beside the actor's own, such as the rest of the last plan.
         """
         self._check_request(context, goal)
-        return self.search(self.encoder(context)[:, -1], self.goal_state(goal), seed=seed, start=start)
+        return self.search(self._now(context), self.goal_state(goal), seed=seed, start=start)
 
     @torch.no_grad()
     def act(self, context: Tensor, goal: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Jepa(nn.Module):
         self._check_request(context, goal)
         if self.actor is None:
             raise ValueError("this model has no actor: train it with a recipe that has one, such as `rooms`")
-        action: Tensor = self.actor(self.encoder(context)[:, -1], self.goal_state(goal))
+        action: Tensor = self.actor(self._now(context), self.goal_state(goal))
         return action
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class Jepa(nn.Module):
     def search(self, now: Tensor, goal: Tensor, *, seed: int, start: Tensor | None = None) -> Plan:
         """``plan`` between states [b, d] and [b, d]."""
         planner, actions = self.config.planner, self.spec.action.size
-        guesses = [] if start is None else [start]
+        guesses = [] if start is None else [self._checked_start(start, len(now))]
         if self.actor is not None:
             guesses.append(imagined_actions(self.actor, self.predictor, now, goal, planner.horizon))
 
@@ -131,6 +131,10 @@ class Jepa(nn.Module):
         cost: Tensor = intrinsic_cost(z, goal) if self.critic is None else self.critic(z, goal)
         return cost
 
+    def _now(self, context: Tensor) -> Tensor:
+        """[b, k, c, h, w] -> [b, d]: the state of the last frame, from as many frames as make a state."""
+        return self.encoder(context[:, -self.config.world.stack :])[:, -1]
+
     def _make_actor(self, config: JepaConfig) -> Actor | None:
         if config.actor is None:
             return None
@@ -140,6 +144,12 @@ class Jepa(nn.Module):
                 f"and {self.spec.action.kind} actions: set actor and critic to None"
             )
         return Actor(config.actor, config.world.state, self.spec.action.size)
+
+    def _checked_start(self, start: Tensor, batch: int) -> Tensor:
+        needed = (batch, self.config.planner.horizon, self.spec.action.size)
+        if tuple(start.shape) != needed or not bool(start.abs().max() <= 1):
+            raise ValueError(f"start {tuple(start.shape)}: needs actions {needed} in [-1, 1]")
+        return start
 
     def _check_request(self, context: Tensor, goal: Tensor) -> None:
         if self.spec.action.kind != "continuous":

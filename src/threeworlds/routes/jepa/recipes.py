@@ -69,7 +69,7 @@ class ActorConfig:
     frames: int = 100
     batch_size: int = 32
     pairs: int = 8
-    share: float = 0.1
+    share: float = 0.2
     learning_rate: float = 1e-3
 
 
@@ -153,7 +153,7 @@ def rooms() -> JepaConfig:
         world=WorldModelConfig(stack=1, frames=6, unroll=5, guard_weight=0.05, inverse=1.0, batch_size=128),
         critic=CriticConfig(),
         actor=ActorConfig(),
-        planner=PlannerConfig(candidates=32, elites=6, rounds=2, std=0.3),
+        planner=PlannerConfig(horizon=6, candidates=16, elites=4, rounds=2, std=0.3),
     )
 
 
