@@ -93,8 +93,8 @@ def test_what_needs_actions_state_or_words_says_why_it_is_not_asked(result: dict
     found = rows(result, question)
     assert {row["route"] for row in found} == set(ROUTES)
     for row in found:
-        if row["status"] == "ok":  # what the latent actions do can be asked without knowing the true ones
-            assert (row["route"], question) == ("genie", "control")
+        if row["status"] == "ok":  # what codes do, and how far imagined states stray, needs no truth but the film
+            assert (row["route"], question) in {("genie", "control"), ("jepa", "understanding")}
             continue
         assert row["status"] == "not_applicable"
         assert row["value"] is None

@@ -96,7 +96,7 @@ def test_what_was_asked_and_of_whom_is_kept(scored, checkpoints):
 
 def test_films_are_there_and_the_clips_are_gone(scored):
     result, out = scored
-    assert {film.kind for film in result.films} == {"prediction", "hallucination", "text", "play"}
+    assert {film.kind for film in result.films} == {"prediction", "hallucination", "text", "play", "passive"}
     assert all((out / film.path).is_file() for film in result.films)
     assert len({film.path for film in result.films}) == len(result.films)
     assert {path.name for path in out.iterdir()} - {"report.md", "report.html"} == {"result.json", "films"}
