@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := $(filter-out %/__init__.py,$(wildcard benchmarks/*.py))
+# Peers whose own requirements are large and not needed for what is measured.
+PEERS := simulusion==1.1.0 vector-quantize-pytorch==1.32.0 einx torch-einops-utils frozendict stable-worldmodel==0.1.1 loguru
 ARGS ?=
 
 export PIP_NO_INPUT := 1
@@ -35,7 +37,7 @@ format: $(READY)  ## rewrite the files as `make check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BENCH_READY)  ## speed of worlds, storage and training against peers; writes results/benchmark-*.json
+bench: $(BENCH_READY)  ## speed of worlds, storage, the routes and planning against peers; writes results/benchmark-*.json
 	@for file in $(BENCHMARKS); do \
 	  name=$$(basename $$file .py); echo "== $$name"; \
 	  $(BIN)/python $$file --out results/benchmark-$$name.json $(ARGS) || exit 1; \
@@ -46,7 +48,7 @@ docs: $(READY)  ## build the documentation into site/; a broken link is an error
 
 clean:  ## remove caches and the built documentation; keeps .venv and runs/
 	rm -rf site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks experiments -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------- set-up
 
@@ -64,6 +66,7 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/pip
 
 $(BENCH_READY): $(READY)
 	$(PIP) --editable '.[bench]'
+	$(PIP) --no-deps $(PEERS)
 	@touch $@
 
 # One test looks at the report in a real browser. Without one it is skipped, and says so.

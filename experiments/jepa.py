@@ -1,8 +1,8 @@
 """What each choice in the jepa route is worth: small trainings at equal FLOPs, probed alike.
 
-    python benchmarks/jepa.py anticollapse --out results/jepa-anticollapse.json
-    python benchmarks/jepa.py architectures --out results/jepa-architectures.json
-    python benchmarks/jepa.py motion --out results/jepa-motion.json
+    python experiments/jepa.py anticollapse --out results/jepa-anticollapse.json
+    python experiments/jepa.py architectures --out results/jepa-architectures.json
+    python experiments/jepa.py motion --out results/jepa-motion.json
 
 - anticollapse: one world model with each guard, with and without inverse dynamics; arena.
 - architectures: joint-embedding, generative, joint-embedding predictive: one encoder, one budget; arena.

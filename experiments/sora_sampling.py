@@ -3,7 +3,7 @@
 Captions are of held-out episodes with held-out combinations of attributes, drawn from a seed that no training uses.
 Every setting starts from the same noise. The true clips are judged too: what a perfect model would score.
 
-    python benchmarks/sampling.py CHECKPOINT --items 100 --out results/sora-sampling.json
+    python experiments/sora_sampling.py CHECKPOINT --items 100 --out results/sora-sampling.json
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main() -> None:
         )
     items = draw_items(options.items, card.spec.height, options.seed)
     content = {
-        "command": f"python benchmarks/sampling.py CHECKPOINT --items {options.items} --seed {options.seed}",
+        "command": f"python experiments/sora_sampling.py CHECKPOINT --items {options.items} --seed {options.seed}",
         "checkpoint": {"command": card.command, "recipe": card.recipe, "seed": card.seed},
         "machine": describe_machine(),
         "items": options.items,

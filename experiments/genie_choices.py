@@ -1,6 +1,6 @@
 """Kinds of dynamics, and the route without a latent action, at equal FLOPs on one tokenizer.
 
-    python benchmarks/genie_choices.py --out results/benchmark-genie-choices.json
+    python experiments/genie_choices.py --out results/genie-choices.json
 
 The tokenizer and the latent action model are trained once. Then each variant's dynamics gets the same FLOPs on the
 same clips, tokens and order of batches, and all are asked the same control questions on held-out episodes. "no latent
@@ -79,7 +79,7 @@ def score(model: Genie, exam: Exam) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Train, ask, write JSON and return it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark-genie-choices.json"))
+    parser.add_argument("--out", type=Path, default=Path("results/genie-choices.json"))
     parser.add_argument("--work", type=Path, default=Path("runs/genie-choices"), help="clips and checkpoints")
     parser.add_argument("--flops", type=float, default=6e12, help="of each dynamics")
     parser.add_argument("--items", type=int, default=200)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         rows.append({"variant": name, "parameters": size, "train_seconds": seconds, **score(model, exam)})
     result = {
         "benchmark": "genie-choices",
-        "command": f"python benchmarks/genie_choices.py --flops {given.flops:g} --seed {given.seed}",
+        "command": f"python experiments/genie_choices.py --flops {given.flops:g} --seed {given.seed}",
         "machine": describe_machine(),
         "flops": given.flops,
         "items": len(exam.given),
