@@ -8,7 +8,7 @@ BENCH_READY := $(VENV)/.ready-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 BENCHMARKS := $(filter-out %/__init__.py,$(wildcard benchmarks/*.py))
 # Peers whose own requirements are large and not needed for what is measured.
-PEERS := simulusion==1.1.0 vector-quantize-pytorch==1.32.0 einx torch-einops-utils frozendict stable-worldmodel==0.1.1 loguru
+PEERS := simulusion==1.1.0 vector-quantize-pytorch==1.32.0 einops einx torch-einops-utils frozendict stable-worldmodel==0.1.1 loguru
 ARGS ?=
 
 export PIP_NO_INPUT := 1

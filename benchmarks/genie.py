@@ -1,6 +1,6 @@
 """Training steps of each part of the genie route against public ones at equal shapes.
 
-    pip install --no-deps simulusion==1.1.0 vector-quantize-pytorch==1.32.0 einx torch-einops-utils frozendict
+    pip install --no-deps simulusion==1.1.0 vector-quantize-pytorch==1.32.0 einops einx torch-einops-utils frozendict
     python benchmarks/genie.py --out results/benchmark-genie.json
 
 The peers are simulusion's Genie (tokenizer, latent action model and dynamics: spacetime transformers as the paper has
