@@ -25,7 +25,7 @@ class Compare:
     """Height and width of a frame, pixels; without it the world's own, or 32 for video."""
     routes: str = "sora,genie,jepa"
     """Routes to compare, separated by commas."""
-    budget: str = "4m"
+    budget: str = "3m"
     """Training budget of each route: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. Several (1m,2m,4m): one comparison
     each, and scores against budget."""
     recipe: str = "small"
