@@ -11,9 +11,6 @@ from scipy import stats
 from threeworlds.score.stats import (
     Interval,
     holm,
-    improvement_probability,
-    interquartile_interval,
-    interquartile_mean,
     interval_of,
     mean_interval,
     paired_difference,
@@ -244,39 +241,3 @@ def test_holm_keeps_the_error_of_the_family():
     p = np.random.default_rng(0).uniform(size=(1000, 40))
     assert (p < 0.05).any(1).mean() > 0.8
     assert 0.03 < np.mean([(holm(row) < 0.05).any() for row in p]) < 0.07
-
-
-# ------------------------------------------------------------------------------------ runs and tasks
-
-
-def test_interquartile_mean_is_that_of_the_middle_half():
-    assert interquartile_mean([[0, 10], [20, 30], [40, 50], [60, 1000]]) == 35
-    scores = np.random.default_rng(0).normal(size=(8, 5))
-    assert interquartile_mean(scores) == stats.trim_mean(scores.ravel(), 0.25)
-
-
-def test_interquartile_interval_covers():
-    """Runs of three tasks whose true interquartile mean is 0, since they are symmetric about it."""
-    rng = np.random.default_rng(0)
-    intervals = [interquartile_interval(rng.normal(size=(10, 3)), resamples=200) for _ in range(100)]
-    assert 0.85 <= np.mean([i.low <= 0 <= i.high for i in intervals]) <= 0.99
-
-
-def test_strata_are_tasks():
-    """Runs that do not vary within their task leave no doubt, however far the tasks lie apart."""
-    interval = interquartile_interval(np.tile([0.0, 100.0, 7.0], (5, 1)))
-    assert interval.low == interval.value == interval.high
-
-
-def test_improvement_probability_is_mann_whitneys():
-    a, b = np.random.default_rng(0).normal(size=(2, 12, 4))
-    expected = [stats.mannwhitneyu(a[:, k], b[:, k]).statistic / 12**2 for k in range(4)]
-    assert improvement_probability(a, b).value == pytest.approx(np.mean(expected))
-
-
-@pytest.mark.parametrize(("shift", "probability"), [(0.0, 0.5), (10.0, 1.0), (-10.0, 0.0)])
-def test_improvement_probability_at_its_ends(shift, probability):
-    scores = np.arange(12.0).reshape(4, 3)
-    interval = improvement_probability(scores + 100 * np.sign(shift), scores)
-    assert interval.value == probability
-    assert interval.low <= probability <= interval.high

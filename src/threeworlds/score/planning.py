@@ -195,10 +195,7 @@ def _floors(exam: Exam) -> dict[str, Act]:
 def _ceilings(exam: Exam, world: World) -> dict[str, Act]:
     found: dict[str, Act] = {}
     if world.expert is not None:
-        expert = world.expert
-        found["expert"] = lambda before, now, goals: np.stack(
-            [expert(s, g[:2]) for s, g in zip(now, goals, strict=True)]
-        )
+        found["expert"] = _expert(world.expert)
     if world.distance is not None:
         found["search in the simulator"] = _oracle(exam, world)
     return found

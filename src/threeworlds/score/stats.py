@@ -126,48 +126,6 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
     return result
 
 
-# ------------------------------------------------------------------------------------ runs and tasks
-
-
-def interquartile_mean(scores: ArrayLike) -> float:
-    """Mean of the middle half of all ``scores`` [runs, tasks] together."""
-    return float(stats.trim_mean(np.asarray(scores, dtype=np.float64), 0.25, axis=None))
-
-
-def interquartile_interval(scores: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Interval:
-    """Interquartile mean of ``scores`` [runs, tasks]; runs are drawn anew for each task by itself (stratified)."""
-    array = np.asarray(scores, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    drawn = [interquartile_mean(_stratified(array, rng)) for _ in range(resamples)]
-    return _percentiles(interquartile_mean(array), drawn, len(array), level)
-
-
-def improvement_probability(
-    first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95, resamples: int = 2000
-) -> Interval:
-    """How probable it is that a run of ``first`` [runs, tasks] scores above one of ``second`` [runs, tasks], same task.
-
-    A tie counts half; the mean over tasks of the Mann-Whitney statistic.
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    drawn = [_wins(_stratified(a, rng), _stratified(b, rng)) for _ in range(resamples)]
-    return _percentiles(_wins(a, b), drawn, min(len(a), len(b)), level)
-
-
-def _wins(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return float(((np.sign(a[:, None] - b[None]) + 1) / 2).mean())
-
-
-def _stratified(scores: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    return np.take_along_axis(scores, rng.integers(len(scores), size=scores.shape), axis=0)
-
-
-def _percentiles(value: float, drawn: Sequence[float], n: int, level: float) -> Interval:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value=value, low=float(low), high=float(high), n=n)
-
-
 # ------------------------------------------------------------------------------- rates and verdicts
 
 
