@@ -20,7 +20,7 @@ WORDS: Mapping[str, str] = {
     "gain_over_copy": "it is no better than copying the last frame (gain {:.2f})",
     "right_code_wins": "another step's code explains a frame as well as its own (right one wins {:.2f}, chance 0.50)",
 }
-PATIENCE = 200  # steps before anything is said, and between one warning and the next
+PATIENCE = 400  # steps before anything is said, and between one warning and the next
 MEMORY = 0.98  # of the running means
 
 
