@@ -19,6 +19,7 @@ import types
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
@@ -44,6 +45,7 @@ TUNING_SEED = 31  # of tasks that no exam draws
 Planner = Callable[[Tensor, Tensor], Tensor]  # states now and of the goal [1, d] -> actions [1, horizon, a]
 
 
+@cache
 def peer_solver() -> Any:
     """Its CEMSolver alone: the package's own import asks for video and database libraries, which planning needs not."""
     found = find_spec(PEER)
