@@ -42,6 +42,7 @@ bench: $(BENCH_READY)  ## speed of worlds, storage, the routes and planning agai
 	  name=$$(basename $$file .py); echo "== $$name"; \
 	  $(BIN)/python $$file --out results/benchmark-$$name.json $(ARGS) || exit 1; \
 	done
+	@$(BIN)/python docs/figures.py --benchmarks
 
 docs: $(READY)  ## build the documentation into site/; a broken link is an error
 	$(BIN)/mkdocs build --strict --quiet

@@ -157,6 +157,27 @@ def sora_speed(file: str) -> str:
     return _table(["", "peer", "ours is faster by [quartiles]", "ours / peer's"], lines) + told
 
 
+def genie_speed(file: str) -> str:
+    """Training steps of the genie route's parts beside public ones."""
+    lines = []
+    for row in _json(file)["rows"]:
+        ratio = f"{row['ratio']:.2f}x [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+        lines.append([row["part"], row["peer"], ratio, f"{row['of_sgemm']:.0%}" if row["gflops"] else "-"])
+    head = ["part", "peer", "ours is faster by [least, most]", "FLOP/s, of sgemm"]
+    return _table(head, lines) + f"\n`results/{file}`\n"
+
+
+def planning_speed(file: str) -> str:
+    """Success and time of a decision, ours and a peer's solver on the same model."""
+    content = _json(file)
+    lines = []
+    for name, row in content["rows"].items():
+        success = f"{row['success']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        lines.append([name, success, f"{row['ms_median']:.1f}", f"{row['times_slower']:.1f}x"])
+    told = f"\n{content['task']}; peer: {content['peer']}. `results/{file}`\n"
+    return _table(["search", "success", "ms a decision", "slower by"], lines) + told
+
+
 # ------------------------------------------------------------------------------------------ parts
 
 
@@ -231,9 +252,17 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
-    function.__name__: function
-    for function in (summary, rows, verdicts, claims, advice, ledger, worlds, floors, storage, training, sora_speed)
+    function.__name__: function for function in (summary, rows, verdicts, claims, advice, ledger, floors)
 }
+BENCHMARKS: dict[str, Callable[[str], str]] = {
+    "worlds": worlds,
+    "storage": storage,
+    "training": training,
+    "sora": sora_speed,
+    "genie": genie_speed,
+    "planning": planning_speed,
+}
+BLOCKS |= {function.__name__: function for function in BENCHMARKS.values()}
 
 
 def filled(text: str) -> str:
@@ -247,7 +276,11 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    """Rewrite or check; the number of files that differ is printed."""
+    """Rewrite or check; the number of files that differ is printed. With --benchmarks, their tables are, no more."""
+    if "--benchmarks" in sys.argv:
+        tables = (f"## {name}\n\n{table(f'benchmark-{name}.json')}\n" for name, table in BENCHMARKS.items())
+        sys.stdout.writelines(tables)
+        return 0
     differing = []
     if "--check" not in sys.argv:
         contact_sheet("compare-arena", ROOT / "docs" / "pictures" / "arena.png")
