@@ -223,6 +223,46 @@ def test_any_error_is_survived_also_in_the_statistics(error, arena, tmp_path, mo
     assert differences == films == ()  # a question that failed has told nothing
 
 
+class Broken(CopyLast):
+    """Looks something up that is not there."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def predict(self, context, frames, *, action=None, seed=0):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyError("z"), IndexError("beyond the end"), RuntimeError()])
+def test_a_model_that_breaks_costs_only_itself(error, arena, tmp_path):
+    entrants = [seat("sora", CopyLast()), seat("outside", Broken(error)), seat("jepa", Deaf())]
+    rows, differences, films = scorecard.ask_all(arena, entrants, ("prediction",), tmp_path)
+    (failed,) = [row for row in rows if row.status == "failed"]
+    assert (failed.route, failed.question, failed.metric) == ("outside", "prediction", "all")
+    assert failed.reason.startswith(type(error).__name__)
+    kept = [seat("sora", CopyLast()), seat("jepa", Deaf())]
+    without = scorecard.ask_all(arena, kept, ("prediction",), tmp_path)
+    assert [row for row in rows if row is not failed] == list(without[0])
+    assert (differences, films) == without[1:]
+
+
+def test_a_film_that_cannot_be_written_costs_its_question_alone(arena, tmp_path, monkeypatch):
+    def no_film(films, folder):
+        if any(film.kind == "prediction" for film, _ in films):
+            raise OSError("disk full")
+        return ()
+
+    monkeypatch.setattr(scorecard, "write_films", no_film)
+    rows, _, _ = scorecard.ask_all(arena, [seat("sora", CopyLast())], ("prediction", "cost"), tmp_path)
+    assert {row.question: row.status for row in rows}.keys() == {"prediction", "cost"}
+    assert [row.reason for row in rows if row.question == "prediction"] == ["OSError: disk full"]
+
+
+def test_who_stops_the_program_is_obeyed(arena, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        scorecard.ask_all(arena, [seat("sora", Broken(KeyboardInterrupt()))], ("prediction",), tmp_path)
+
+
 def test_costs_come_from_the_ledger(scored):
     result, _ = scored
     for route in ("sora", "jepa"):

@@ -62,27 +62,48 @@ class ScoreOptions(Protocol):
     def world_options(self) -> Mapping[str, Any]: ...
 
 
+Found = tuple[list[Row], list[Difference], list[Film]]
+
+
 def ask_all(
     exam: Exam, entrants: Sequence[Entrant], questions: Sequence[str], out: Path
 ) -> tuple[tuple[Row, ...], tuple[Difference, ...], tuple[Film, ...]]:
-    """Put every question to every entrant. A question that breaks becomes failed rows, and costs no other."""
+    """Put every question to every entrant. Who breaks a question gets a failed row, and costs nobody else."""
     rows: list[Row] = []
     differences: list[Difference] = []
-    films: list[tuple[Film, Any]] = []
+    films: list[Film] = []
     for question in questions:
         logger.info("asking: %s", question)
-        try:
-            answers: Answers = import_module(f"threeworlds.score.{question}").ask(exam, entrants)
-            own_rows = [*answers.rows, *(row for m in answers.measured for row in rows_of(m, exam, entrants))]
-            own_differences = [d for m in answers.measured for d in differences_of(m, exam)]
-        except Exception as error:  # a route may come from outside, and break in any way
-            logger.exception("the question %s failed", question)
-            rows += [_failed(question, entrant, exam, error) for entrant in entrants]
-            continue
+        own_rows, own_differences, own_films = _put(question, exam, entrants, out)
         rows += own_rows
         differences += own_differences
-        films += answers.films
-    return tuple(rows), tuple(corrected(differences)), write_films(films, out)
+        films += own_films
+    return tuple(rows), tuple(corrected(differences)), tuple(films)
+
+
+def _put(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> Found:
+    """Ask all together. Where that breaks, ask each alone, and then those together who did not break it."""
+    try:
+        return _ask(question, exam, entrants, out)
+    except Exception as error:  # a route may come from outside, and break in any way
+        logger.exception("the question %s failed", question)
+        failed = [_failed(question, entrant, exam, error) for entrant in entrants]
+    if len(entrants) == 1:
+        return failed, [], []
+    alone = [_put(question, exam, [entrant], out) for entrant in entrants]
+    broken = [row for rows, _, _ in alone for row in rows if row.status == "failed"]
+    sound = [entrant for entrant in entrants if entrant.route not in {row.route for row in broken}]
+    if len(sound) == len(entrants):
+        return failed, [], []
+    rows, differences, films = _put(question, exam, sound, out) if sound else ([], [], [])
+    return [*broken, *rows], differences, films
+
+
+def _ask(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> Found:
+    answers: Answers = import_module(f"threeworlds.score.{question}").ask(exam, entrants)
+    rows = [*answers.rows, *(row for m in answers.measured for row in rows_of(m, exam, entrants))]
+    differences = [d for m in answers.measured for d in differences_of(m, exam)]
+    return rows, differences, list(write_films(answers.films, out))
 
 
 def write_scorecard(
