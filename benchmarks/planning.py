@@ -11,7 +11,6 @@ Without the peer only our rows are measured.
 """
 
 import argparse
-import importlib
 import json
 import platform
 import sys
@@ -19,7 +18,6 @@ import types
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
-from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
@@ -37,6 +35,7 @@ from threeworlds.score.planning import SETTINGS, Setting, as_video, attempt
 from threeworlds.score.stats import wilson
 from threeworlds.train import load_model
 from threeworlds.worlds import WORLDS, collect
+from threeworlds.worlds.foreign import borrowed
 
 PEER = "stable_worldmodel"
 HORIZON = 8
@@ -45,15 +44,9 @@ TUNING_SEED = 31  # of tasks that no exam draws
 Planner = Callable[[Tensor, Tensor], Tensor]  # states now and of the goal [1, d] -> actions [1, horizon, a]
 
 
-@cache
 def peer_solver() -> Any:
     """Its CEMSolver alone: the package's own import asks for video and database libraries, which planning needs not."""
-    found = find_spec(PEER)
-    assert found is not None and found.submodule_search_locations is not None
-    package = types.ModuleType(PEER)
-    package.__path__ = list(found.submodule_search_locations)
-    sys.modules[PEER] = package
-    return importlib.import_module(f"{PEER}.solver").CEMSolver
+    return borrowed(f"{PEER}.solver.cem").CEMSolver
 
 
 class Costed(torch.nn.Module):

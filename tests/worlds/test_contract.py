@@ -1,5 +1,6 @@
 """What every world promises, over all of them."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
@@ -18,6 +19,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("rooms", {"layout": "fixed"}),
     ("rooms", {"layout": "random"}),
 ]
+if all(map(find_spec, ("stable_worldmodel", "loguru", "pygame"))):
+    CASES += [("tworoom", {}), ("pusht", {})]
 every_world = pytest.mark.parametrize(("name", "options"), CASES)
 
 

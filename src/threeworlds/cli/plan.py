@@ -13,7 +13,7 @@ from threeworlds.cli.console import say
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Let a trained jepa go to a goal in `rooms`. Film: the real way, the way it imagined, the goal."""
+    """Let a trained jepa go to a goal in `rooms`, `tworoom` or `pusht`. Film: real way, imagined way, goal."""
 
     checkpoint: Positional[Path]
     """Folder of a trained model."""

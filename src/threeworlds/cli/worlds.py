@@ -54,9 +54,8 @@ class Worlds:
 
 
 def describe_world(world: World) -> tuple[object, ...]:
-    spec = world.spec()
-    actions, policies = describe_action(spec.action), ", ".join(world.policies)
-    return world.name, world.env_id, world.steps, actions, len(spec.state_names), policies
+    actions, policies = describe_action(world.action), ", ".join(world.policies)
+    return world.name, world.env_id, world.steps, actions, len(world.state_names), policies
 
 
 def describe_action(action: ActionSpec) -> str:

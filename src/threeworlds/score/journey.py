@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from threeworlds.score.films import to_uint8
-from threeworlds.score.planning import NEAR, as_video
+from threeworlds.score.planning import SETTINGS, as_video, with_goals
 from threeworlds.types import Acts, ClipSpec, Plans, Predicts
-from threeworlds.worlds import WORLDS, World
+from threeworlds.worlds import WORLDS, World, collect
 
 LONGEST = 1000  # steps
 TRAIL = 0.45  # brightness of where the agent was
@@ -56,7 +56,7 @@ def travel(
     states: list[np.ndarray] = [now]
     actions: list[np.ndarray] = []
     there = as_video(world.render(target[None], spec.height))
-    while len(actions) < steps and not _near(states[-1], target):
+    while len(actions) < steps and not world.reached(states[-1], target):
         frames = as_video(world.render(np.stack([states[-2:][0], states[-1]]), spec.height))[None]
         decided = model.act(frames, there) if mode == "actor" else model.plan(frames, there, seed=seed).action[:, 0]
         actions.append(decided[0].numpy())
@@ -71,7 +71,7 @@ def travel(
         goal=world.render(target[None], spec.height)[0],
         actions=moves,
         states=path,
-        reached=len(moves) if _near(path[-1], target) else None,
+        reached=len(moves) if world.reached(path[-1], target) else None,
     )
 
 
@@ -93,7 +93,9 @@ def film(journey: Journey) -> np.ndarray:
 
 
 def with_trail(frames: np.ndarray) -> np.ndarray:
-    """Frames uint8 [t, h, w, 3] in which a bright body leaves a darker trail."""
+    """Frames uint8 [t, h, w, 3] in which a body leaves a trail: darker than it, or on a light ground lighter."""
+    if frames.mean() > 127:
+        return 255 - with_trail(255 - frames)
     trail = np.maximum.accumulate(frames, axis=0) * TRAIL
     return np.maximum(frames, trail.astype(np.uint8))
 
@@ -102,7 +104,9 @@ def checked_world(model: Any, spec: ClipSpec, mode: str) -> World:
     """The model's world, if it has goals and the model can go for them."""
     world = WORLDS.get(spec.world)
     if world is None or world.advance is None:
-        raise ValueError(f"this model is of {spec.world or 'video from outside'}; goals are set in the world `rooms`")
+        raise ValueError(
+            f"this model is of {spec.world or 'video from outside'}; goals are set in {', '.join(with_goals())}"
+        )
     if not isinstance(model, Plans) or not isinstance(model, Predicts):
         raise ValueError("this model does not plan, by design; train the route jepa")
     if mode == "actor" and not (isinstance(model, Acts) and model.can_act):
@@ -110,23 +114,34 @@ def checked_world(model: Any, spec: ClipSpec, mode: str) -> World:
     return world
 
 
+def draw_episode(
+    world: World, start: Sequence[float] | None, goal: Sequence[float] | None, seed: int, options: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(start, goal), states [s], where a goal is more than a place: the ends of an episode as the exam draws them."""
+    if start is not None or goal is not None:
+        raise ValueError(
+            f"a goal of {world.name} is more than a place: leave --start and --goal out, and give a --seed"
+        )
+    made = collect(world.name, episodes=100, seed=seed, steps=SETTINGS[0].offset + 1, size=8, **options)
+    ends = ((clip.state[0], clip.state[-1]) for clip in made if clip.state is not None)
+    return next(pair for pair in ends if not world.reached(*pair))
+
+
 def draw_places(
     world: World, start: Sequence[float] | None, goal: Sequence[float] | None, seed: int, options: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(start, goal), states [s]: places drawn by seed where they are not given; the walls are drawn with the start."""
+    if not world.places:
+        return draw_episode(world, start, goal, seed, options)
     rng, simulator = np.random.default_rng(seed), world.simulator(**options)
     first, second = simulator.draw(rng), simulator.draw(rng)
     second[2:] = first[2:]
     for state, place in ((first, start), (second, goal)):
         if place is not None:
             state[:2] = place
-    while goal is None and (not world.is_free(second) or _near(first, second)):
+    while goal is None and (not world.is_free(second) or world.reached(first, second)):
         second[:2] = simulator.draw(rng)[:2]
     for name, state in (("start", first), ("goal", second)):
         if not world.is_free(state):
             raise ValueError(f"{name} {state[0]:.3g} {state[1]:.3g} is outside the box or in a wall: {world.places}")
     return first, second
-
-
-def _near(state: np.ndarray, goal: np.ndarray) -> bool:
-    return bool(np.linalg.norm(state[:2] - goal[:2]) < NEAR)

@@ -5,7 +5,7 @@ Importing this package makes ``gymnasium.make("threeworlds/arena-v0")`` and its 
 
 import gymnasium
 
-from threeworlds.worlds import arena, arena_text, coinrun, doom, motion, rooms
+from threeworlds.worlds import arena, arena_text, coinrun, doom, motion, pusht, rooms, tworoom
 from threeworlds.worlds.arena_expand import expand
 from threeworlds.worlds.arena_text import VOCABULARY, parse_caption
 from threeworlds.worlds.base import World, WorldEnv
@@ -71,6 +71,37 @@ WORLDS: dict[str, World] = {
             expert=rooms.expert_action,
             is_free=rooms.is_free_place,
             places=rooms.PLACES,
+        ),
+        World(
+            name="tworoom",
+            simulator=tworoom.TwoRoom,
+            render=tworoom.render,
+            policy=tworoom.policy,
+            policies=tworoom.POLICIES,
+            action=tworoom.ACTION,
+            state_names=tworoom.STATE_NAMES,
+            steps=100,
+            size=64,
+            advance=tworoom.advance,
+            expert=tworoom.expert_action,
+            is_free=tworoom.is_free_place,
+            places=tworoom.PLACES,
+            reached=tworoom.reached,
+            rule=tworoom.RULE,
+        ),
+        World(
+            name="pusht",
+            simulator=pusht.PushT,
+            render=pusht.render,
+            policy=pusht.policy,
+            policies=pusht.POLICIES,
+            action=pusht.ACTION,
+            state_names=pusht.STATE_NAMES,
+            steps=100,
+            size=64,
+            advance=pusht.advance,
+            reached=pusht.reached,
+            rule=pusht.RULE,
         ),
     )
 }

@@ -21,6 +21,15 @@ Action = int | np.integer | np.ndarray
 Policy = Callable[[np.ndarray], Action]  # state float32 [s] -> action
 
 
+NEAR = 4.5 / 64  # of the box: at the goal, in two rooms
+
+
+def near(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """Whether the first two variables, a place, are within NEAR of the goal's: [..., s] and [..., s] -> bool [...]."""
+    close: np.ndarray = np.linalg.norm(states[..., :2] - goals[..., :2], axis=-1) < NEAR
+    return close
+
+
 class Simulator(Protocol):
     """The law of a world. Keyword arguments of its constructor are the world's options."""
 
@@ -88,9 +97,11 @@ class World:
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # shortest way between states [..., s]
     advance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # states [n, s] under actions [n, a]
     expert: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None  # state [s], goal place [2] -> action [a]
+    reached: Callable[[np.ndarray, np.ndarray], np.ndarray] = near  # states and goals [n, s] -> bool [n]
+    rule: str = f"within {NEAR:.2f} of the box"  # the same in words
     task: Task | None = None  # something to do, with a return
     is_free: Callable[[np.ndarray], bool] = lambda state: True  # whether the agent can be where a state [s] puts it
-    places: str = ""  # where that is, in words
+    places: str = ""  # where that is, in words; "": a goal is more than a place
 
     @property
     def env_id(self) -> str:

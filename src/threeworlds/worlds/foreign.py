@@ -6,9 +6,14 @@ Legend: t frames, s state variables.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import accumulate
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -78,6 +83,38 @@ def _episode(player: Player, name: str, seed: int, i: int, size: int) -> Clip:
         source=f"{name}/{seed}/{i}",
         tags=clip.tags,
     )
+
+
+def borrowed(module: str, unused: tuple[str, ...] = ()) -> Any:
+    """A module of a package whose own imports ask for far more than the module needs.
+
+    The packages above it stay empty while it is imported, and so do the ``unused`` modules that are not installed;
+    afterwards these stand-ins are gone.
+
+    Raises:
+        ImportError: the package, or something that the module does need, is not installed.
+    """
+    if module in sys.modules:
+        return sys.modules[module]
+    top = module.partition(".")[0]
+    found = find_spec(top)
+    if found is None or not found.submodule_search_locations:
+        raise ImportError(f"No module named {top!r}")
+    folder, stand_ins = found.submodule_search_locations[0], [n for n in unused if not _installed(n)]
+    above = list(accumulate(module.split(".")[:-1], lambda a, b: f"{a}.{b}"))
+    made = [name for name in (*above, *stand_ins) if name not in sys.modules]
+    for name in made:
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__path__ = [folder + name.removeprefix(top).replace(".", "/")] if name in above else []
+    try:
+        return import_module(module)
+    finally:
+        for name in made:
+            del sys.modules[name]
+
+
+def _installed(name: str) -> bool:
+    return find_spec(name.partition(".")[0]) is not None
 
 
 def held(weights: Mapping[int, float], steps: tuple[int, int], rng: np.random.Generator) -> Iterator[int]:
