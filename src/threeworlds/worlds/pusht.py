@@ -54,7 +54,7 @@ class PushT:
         while True:
             agent, block = rng.uniform(50, 450, 2) / PIXELS, rng.uniform(100, 400, 2) / PIXELS
             state = np.array([*agent, 0, 0, *block, 0, 0, rng.uniform(-np.pi, np.pi), 0], np.float32)
-            if tee_distance(*state[:2], state[None, [4, 5, 8]])[0] > 1.2 * AGENT:
+            if tee_distance(state[0], state[1], state[None, [4, 5, 8]])[0] > 1.2 * AGENT:
                 return state
 
     def load(self, state: np.ndarray) -> None:
