@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 
 from threeworlds.types import ActionSpec
 from threeworlds.worlds import draw as pictures
@@ -76,6 +75,8 @@ def game() -> Any:
 
 def advance(states: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """One step of many agents: float32 [n, s] and [n, 2] -> float32 [n, s]."""
+    import torch  # here: the package's own law is written in it, and nothing else of the worlds needs it
+
     before = torch.from_numpy(flipped(states))
     moves = np.clip(actions, -1, 1) * np.array([1, -1], np.float32)
     after = before + torch.from_numpy(moves.astype(np.float32)) * (SPEED * PIXELS)
