@@ -77,23 +77,22 @@ def game() -> Any:
         made = borrowed("stable_worldmodel.envs.pusht.env", UNUSED).PushT(resolution=PIXELS)
     except ImportError as error:
         raise MissingGame(f"pusht needs more packages ({error}): {NEEDS}") from error
-    made._setup()
     made._set_goal_state(np.zeros(7))
     made._goal = None
     return made
 
 
 def put(state: np.ndarray) -> None:
-    """Bodies where ``state`` [s] has them; what the physics remembers of earlier contacts goes with the shapes."""
+    """Bodies where ``state`` [s] has them, in a new space: an old one remembers contacts and order."""
     env = game()
+    env._setup()
     x, y, vx, vy, bx, by, bvx, bvy, angle, spin = map(float, state)
-    env.space.remove(*env.block.shapes)
     env.agent.position, env.agent.velocity = (x * PIXELS, (1 - y) * PIXELS), _speed(vx, vy)
     env.block.angle = -angle  # first: it turns the body about its centre of gravity, not about its place
     env.block.position, env.block.velocity = (bx * PIXELS, (1 - by) * PIXELS), _speed(bvx, bvy)
     env.block.angular_velocity = -spin * RATE
-    env.space.add(*env.block.shapes)
-    env.space.reindex_shapes_for_body(env.agent)
+    for body in (env.agent, env.block):
+        env.space.reindex_shapes_for_body(body)
 
 
 def _speed(vx: float, vy: float) -> tuple[float, float]:
