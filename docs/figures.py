@@ -178,6 +178,34 @@ def planning_speed(file: str) -> str:
     return _table(["search", "success", "ms a decision", "slower by"], lines) + told
 
 
+def families(file: str) -> str:
+    """Families of generative models over the same latents: mean and spread over seeds."""
+    content = _json(file)
+    kinds = dict.fromkeys(row["family"] for row in content["rows"])
+    columns = ("error", "best_of", "energy", "frechet", "spread", "ms")
+    lines = []
+    for kind in kinds:
+        found = [row for row in content["rows"] if row["family"] == kind]
+        steps = f"{sum(row['steps'] for row in found) / len(found):,.0f}"
+        cells = (_over_seeds([row[column] for row in found]) for column in columns)
+        lines.append([kind, *cells, f"{sum(row['diverged'] for row in found)} of {len(found)}", steps])
+    floors = content["floors"]
+    copy = [number(floors["copy_" + name]) for name in ("error", "error", "energy", "frechet")]
+    lines.append(["copy the last frame", *copy, "-", "-", "-", "-"])
+    head = ["", "error", f"best of {content['draws']}", "energy score", "Frechet", "spread", "ms a draw", "diverged"]
+    told = f"\nFrechet distance of two halves of the truth: {number(floors['halves_frechet'])}. "
+    told += f"{content['flops']:.1g} FLOPs a head and seed, {content['windows']} held-out windows. `results/{file}`\n"
+    return _table([*head, "steps"], lines) + told
+
+
+def _over_seeds(values: Sequence[float]) -> str:
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return number(mean)
+    spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+    return f"{number(mean)} ± {number(spread)}"
+
+
 # ------------------------------------------------------------------------------------------ parts
 
 
@@ -252,7 +280,7 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
-    function.__name__: function for function in (summary, rows, verdicts, claims, advice, ledger, floors)
+    function.__name__: function for function in (summary, rows, verdicts, claims, advice, ledger, floors, families)
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
     "worlds": worlds,

@@ -1,5 +1,5 @@
 """The compression network: a KL autoencoder of frames (latent diffusion, arXiv 2112.10752), or with discrete latents
-(FSQ, arXiv 2309.15505); pixel patches as control.
+(FSQ, arXiv 2309.15505), or of films (``causal.py``); pixel patches as control.
 
 Legend: b batch, t frames, c latent channels, y x latent grid.
 """
@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from threeworlds.nn.adversary import judged
 from threeworlds.nn.conv import FACTOR, Decoder, Encoder, check_size
 from threeworlds.nn.losses import moving_weight
 from threeworlds.nn.quantize import FSQ
+from threeworlds.routes.sora.causal import CausalDecoder, CausalEncoder, run
 from threeworlds.routes.sora.recipes import AutoencoderConfig
 from threeworlds.types import Batch
 
@@ -25,68 +27,111 @@ class Autoencoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig, height: int, width: int) -> None:
         super().__init__()
+        if config.time_stride != 1 and config.kind != "causal":
+            raise ValueError(f"time_stride={config.time_stride} with kind={config.kind!r}; only 'causal' knows time")
         self.config = config
         self.grid = check_size(height, width)
         self.channels = config.latent
         self.codes = FSQ((config.levels,) * config.latent) if config.kind == "fsq" else None
-        self.encoder = Encoder(config.channels, config.latent if self.codes else 2 * config.latent)
-        self.decoder = Decoder(config.channels, config.latent)
+        self.encoder, self.decoder = _networks(config)
+        self.critic = PatchCritic(config.channels[:2]) if config.adversarial else None
         self.register_buffer("mean", torch.zeros(config.latent))
         self.register_buffer("std", torch.ones(config.latent))
 
+    @property
+    def memory(self) -> int:
+        """Latents before a frame that have a say in what it shows."""
+        return self.decoder.memory if isinstance(self.decoder, CausalDecoder) else 0
+
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
-        frames = batch.video.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        latent, kl = self._draw(frames)
-        error = (self.decoder(latent) - frames).square()
-        weight = moving_weight(batch.video, self.config.moving).flatten(0, 1)
-        reconstruction = (weight * error).mean()
-        metrics = {"mse": error.mean().detach(), "kl": kl.detach()}
-        return reconstruction + self.config.kl * kl, metrics
+        latent, kl = self._draw(batch.video)
+        shown = self._shown(latent)
+        error = (shown - batch.video).square()
+        reconstruction = (moving_weight(batch.video, self.config.moving) * error).mean()
+        loss, metrics = reconstruction + self.config.kl * kl, {"mse": error.mean().detach(), "kl": kl.detach()}
+        if self.critic is None:
+            return loss, metrics
+        pleases, tells = hinge(self.critic, batch.video.flatten(0, 1), shown.flatten(0, 1))
+        return loss + self.config.adversarial * pleases + tells, metrics | {"critic": tells.detach()}
 
     @torch.no_grad()
     def normalise(self, batch: Batch) -> None:
         """Measure the latents' mean and standard deviation, once training is over."""
         assert batch.video is not None
-        latent = self._latent(batch.video.flatten(0, 1))
+        latent = self._latent(batch.video).flatten(0, 1)
         self.mean.copy_(latent.mean((0, 2, 3)))
         self.std.copy_(latent.std((0, 2, 3)).clamp_min(1e-3))
 
     def encode(self, video: Tensor) -> Tensor:
-        """video [b, t, 3, h, w] -> latents [b, t, c, y, x], about unit variance."""
-        frames = video.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        latent = self._latent(frames)
-        latent = (latent - self.mean[:, None, None]) / self.std[:, None, None]
-        return latent.contiguous().unflatten(0, video.shape[:2])
+        """video [b, t, 3, h, w] -> latents [b, t, c, y, x], about unit variance; [b, 1 + k, ...] of t = 1 + 2 k frames
+        where the stride in time is 2.
+        """
+        return ((self._latent(video) - self.mean[:, None, None]) / self.std[:, None, None]).contiguous()
 
     def decode(self, latent: Tensor) -> Tensor:
         """latents [b, t, c, y, x] -> video [b, t, 3, h, w] in [-1, 1]."""
-        flat = latent.flatten(0, 1) * self.std[:, None, None] + self.mean[:, None, None]
-        video = self.decoder(flat.contiguous(memory_format=torch.channels_last))
-        return video.clamp(-1, 1).contiguous().unflatten(0, latent.shape[:2])
+        return self._shown(latent * self.std[:, None, None] + self.mean[:, None, None]).clamp(-1, 1).contiguous()
 
-    def _draw(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def _shown(self, latent: Tensor) -> Tensor:
+        return self.decoder(latent) if self.config.kind == "causal" else run([self.decoder], latent)
+
+    def _features(self, video: Tensor) -> Tensor:
+        return self.encoder(video) if self.config.kind == "causal" else run([self.encoder], video)
+
+    def _draw(self, video: Tensor) -> tuple[Tensor, Tensor]:
         """A draw of the latents and its KL to a unit Gaussian; codes are what they are, at no KL."""
         if self.codes:
-            return self._latent(frames), frames.new_zeros(())
-        mean, log_variance = self._posterior(frames)
+            return self._latent(video), video.new_zeros(())
+        mean, log_variance = self._posterior(video)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         return mean + (0.5 * log_variance).exp() * torch.randn_like(mean), kl
 
-    def _latent(self, frames: Tensor) -> Tensor:
+    def _latent(self, video: Tensor) -> Tensor:
         """The mean of the latents, or the code nearest to them."""
         if not self.codes:
-            return self._posterior(frames)[0]
-        code: Tensor = self.codes(self.encoder(frames).movedim(1, -1))
-        return code.movedim(-1, 1)
+            return self._posterior(video)[0]
+        code: Tensor = self.codes(self._features(video).movedim(2, -1))
+        return code.movedim(-1, 2)
 
-    def _posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.encoder(frames).chunk(2, dim=1)
+    def _posterior(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self._features(video).chunk(2, dim=2)
         return mean, log_variance.clamp(-12, 4)
+
+
+class PatchCritic(nn.Sequential):
+    """Is a patch of a frame true or made? [b, 3, h, w] -> a grid of answers (PatchGAN, arXiv 1611.07004)."""
+
+    def __init__(self, channels: tuple[int, int]) -> None:
+        first, second = channels
+        super().__init__(
+            nn.Conv2d(3, first, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(first, second, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(second, 1, 3, padding=1),
+        )
+
+
+def hinge(critic: nn.Module, true: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """What moves the maker alone, and what moves the critic alone (VQGAN, arXiv 2012.09841, with the hinge loss)."""
+    pleases = -judged(critic, made).mean()
+    tells = (torch.relu(1 - critic(true)) + torch.relu(1 + critic(made.detach()))).mean()
+    return pleases, tells
+
+
+def _networks(config: AutoencoderConfig) -> tuple[nn.Module, nn.Module]:
+    features = config.latent if config.kind == "fsq" else 2 * config.latent
+    if config.kind == "causal":
+        encoder = CausalEncoder(config.channels, features, config.time_stride)
+        return encoder, CausalDecoder(config.channels, config.latent, config.time_stride)
+    return Encoder(config.channels, features), Decoder(config.channels, config.latent)
 
 
 class PixelPatches(nn.Module):
     """No compression: a latent cell is an 8 x 8 patch of pixels. The control of claim C1; nothing to train."""
+
+    memory = 0
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()

@@ -143,6 +143,11 @@ class Sora(nn.Module):
 
 
 def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | PixelPatches:
+    if config.autoencoder.time_stride != 1:
+        raise ValueError(
+            f"autoencoder.time_stride={config.autoencoder.time_stride}: the generator has a noise level for every "
+            "frame, so it needs a latent for every frame; other strides are for an Autoencoder alone"
+        )
     if config.autoencoder.kind == "pixels":
         return PixelPatches(spec.height, spec.width)
     return Autoencoder(config.autoencoder, spec.height, spec.width)

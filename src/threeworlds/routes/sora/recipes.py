@@ -12,13 +12,16 @@ class AutoencoderConfig:
     """The compression network: frames <-> latents of a grid eight times smaller."""
 
     # "conv": Gaussian latents; "fsq": the same network, each latent channel rounded to ``levels`` values;
-    # "pixels": 8 x 8 pixel patches, no network (the control).
-    kind: Literal["conv", "fsq", "pixels"] = "conv"
+    # "pixels": 8 x 8 pixel patches, no network (the control); "causal": Gaussian latents of films, each frame's with
+    # those before it in view.
+    kind: Literal["conv", "fsq", "pixels", "causal"] = "conv"
     levels: int = 9  # of a latent channel, where kind is "fsq"
     channels: tuple[int, int, int] = (16, 32, 64)
     latent: int = 4  # channels of a latent cell
     kl: float = 3e-3  # weight of the KL term: smooth latents are easier to predict than faithful ones
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
+    time_stride: int = 1  # frames a latent, where kind is "causal"; the generator needs 1
+    adversarial: float = 0.0  # weight of what a critic of patches says of decoded frames; 0: there is none
     share: float = 0.15  # of the route's budget
     frames: int = 4
     batch_size: int = 6

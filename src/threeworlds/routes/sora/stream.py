@@ -121,4 +121,6 @@ def stream(
     shape = (len(context), chunk, *context.shape[2:])
     while True:
         noise = config.noise * torch.randn(shape, generator=draw).to(context)
-        yield model.autoencoder.decode(state.extend(noise, solver=solver or config.solver, steps=steps or config.steps))
+        state.extend(noise, solver=solver or config.solver, steps=steps or config.steps)
+        seen = state.latent[:, -(chunk + model.autoencoder.memory) :]
+        yield model.autoencoder.decode(seen)[:, -chunk:]

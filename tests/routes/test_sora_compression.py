@@ -1,0 +1,146 @@
+"""Compression of films: nothing looks ahead, a picture is a film of one frame; and a critic that moves only itself."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge
+from threeworlds.routes.sora.model import Sora
+from threeworlds.routes.sora.recipes import debug
+from threeworlds.routes.sora.stream import stream
+from threeworlds.routes.sora.tasks import Sampling, connect, extend, still
+from threeworlds.types import Batch, ClipSpec
+
+SPEC = ClipSpec(height=16, width=16, fps=10, captioned=True)
+
+
+def config_of(**changes):
+    return replace(debug().autoencoder, kind="causal", **changes)
+
+
+def autoencoder_of(**changes):
+    """Untrained, but with time mixed in: mixing starts at zero."""
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(config_of(**changes), 16, 16).eval()
+    for name, parameter in autoencoder.named_parameters():
+        if "mix.weight" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return autoencoder
+
+
+def film(frames, batch=2):
+    return torch.rand(batch, frames, 3, 16, 16) * 2 - 1
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(1, 9), (2, 9)])
+@torch.no_grad()
+def test_a_prefix_is_coded_and_shown_as_if_nothing_followed(stride, frames):
+    autoencoder, video = autoencoder_of(time_stride=stride), film(frames)
+    latent = autoencoder.encode(video)
+    shown = autoencoder.decode(latent)
+    assert latent.shape == (2, 1 + (frames - 1) // stride, 4, 2, 2)
+    assert shown.shape == video.shape
+    for kept in range(1, latent.shape[1]):
+        part = 1 + stride * (kept - 1)
+        torch.testing.assert_close(autoencoder.encode(video[:, :part]), latent[:, :kept], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(autoencoder.decode(latent[:, :kept]), shown[:, :part], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_frame_depends_on_those_before_it_as_far_back_as_memory_says():
+    autoencoder = autoencoder_of()
+    latent = torch.randn(1, 12, 4, 2, 2)
+    other = latent.clone()
+    other[:, 2] += 1
+    differs = (autoencoder.decode(latent) != autoencoder.decode(other)).flatten(2).any(2)[0].tolist()
+    assert autoencoder.memory == 6
+    assert differs == [False] * 2 + [True] * 7 + [False] * 3
+
+
+@torch.no_grad()
+def test_a_picture_is_a_still_film():
+    autoencoder, picture = autoencoder_of(), film(1)
+    latent = autoencoder.encode(picture.expand(-1, 4, -1, -1, -1))
+    torch.testing.assert_close(latent, autoencoder.encode(picture).expand_as(latent), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(1, 4), (2, 5)])
+def test_it_trains(stride, frames):
+    autoencoder = autoencoder_of(time_stride=stride)
+    video = film(frames)
+    loss, _ = autoencoder(Batch(video=video))
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in autoencoder.parameters())
+    autoencoder.normalise(Batch(video=video))
+    assert autoencoder.encode(video).mean((0, 1, 3, 4)).abs().max() < 1e-4
+
+
+def test_lengths_and_strides_that_cannot_be_are_named():
+    with pytest.raises(ValueError, match="4 frames; a stride of 2 in time takes 1 \\+ 2 k"):
+        autoencoder_of(time_stride=2).encode(film(4))
+    with pytest.raises(ValueError, match="needs a latent for every frame"):
+        Sora(replace(debug(), autoencoder=config_of(time_stride=2)), SPEC)
+    with pytest.raises(ValueError, match="only 'causal' knows time"):
+        Autoencoder(replace(debug().autoencoder, time_stride=2), 16, 16)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = replace(debug(), autoencoder=config_of(), generator=replace(debug().generator, causal=True))
+    model = Sora(config, SPEC).eval()
+    model.autoencoder.load_state_dict(autoencoder_of().state_dict())
+    return model
+
+
+def test_every_task_works_with_it(model):
+    video, sampling = film(3, 1), Sampling(steps=1)
+    assert still(model, ("a red disc",), sampling=sampling).video.shape == (1, 1, 3, 16, 16)
+    assert extend(model, video[:, :1], ("",), frames=3, sampling=sampling).video.shape[1] == 4
+    assert connect(model, video, video, ("",), frames=3, sampling=sampling).video.shape[1] == 9
+
+
+@torch.no_grad()
+def test_a_stream_shows_what_the_whole_film_would(model, monkeypatch):
+    """Chunks decoded one by one, with as much of the past as counts, are the film decoded at once."""
+    from threeworlds.routes.sora.stream import Stream
+
+    states, take = [], Stream.__init__
+    monkeypatch.setattr(Stream, "__init__", lambda self, *a, **k: states.append(self) or take(self, *a, **k))
+    chunks = list(islice(stream(model, film(3, 1), ("",), seed=0, chunk=2, steps=1), 5))
+    whole = model.autoencoder.decode(states[0].latent)[:, -10:]
+    torch.testing.assert_close(torch.cat(chunks, dim=1), whole, atol=1e-5, rtol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------ the critic
+
+
+def test_the_critic_and_the_maker_are_moved_each_by_its_own_loss():
+    torch.manual_seed(0)
+    critic, true = PatchCritic((8, 8)), film(2)[0]
+    made = film(2)[0].requires_grad_()
+    pleases, tells = hinge(critic, true, made)
+    (of_maker,) = torch.autograd.grad(pleases + tells, made, retain_graph=True)
+    (expected,) = torch.autograd.grad(-critic(made).mean(), made)
+    torch.testing.assert_close(of_maker, expected)
+    moved = made.detach() - 100 * of_maker
+    assert critic(moved).mean() > critic(made).mean()  # downhill for the maker: the critic takes it for truer
+    weights = list(critic.parameters())
+    both, alone = (torch.autograd.grad(loss, weights, retain_graph=True) for loss in (pleases + tells, tells))
+    for got, want in zip(both, alone, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_the_adversarial_loss_is_a_choice_that_trains_everything():
+    torch.manual_seed(0)
+    video = film(2)
+    plain = Autoencoder(debug().autoencoder, 16, 16)
+    assert plain.critic is None
+    other = Autoencoder(replace(debug().autoencoder, adversarial=0.1), 16, 16)
+    loss, metrics = other(Batch(video=video))
+    loss.backward()
+    assert all(p.grad.norm() > 0 for p in other.critic.parameters() if p.ndim > 1)
+    assert metrics["critic"] > 0
+    assert all(p.grad.isfinite().all() for p in other.parameters())
