@@ -257,6 +257,7 @@ class Stage:
     finish: Callable[[Batch], None] | None = None  # called once after training, the averaged weights in place
     # Free roll-out error on a validation batch: the trainer keeps the weights for which it is lowest.
     rollout_error: Callable[[Batch], float] | None = None
+    pretrained: tuple[str, ...] = ()  # parts that were trained elsewhere: the ledger names them as supervision
     helper: bool = False  # a head on top, trained under a declared extra budget
 
 
@@ -298,7 +299,7 @@ class Ledger:
     seconds: float = 0.0  # wall clock, preparation and caching included
     peak_memory_mb: float = 0.0
     parameters: int = 0
-    supervision: tuple[str, ...] = ()  # columns used: video, action, caption, state
+    supervision: tuple[str, ...] = ()  # columns used: video, action, caption, state; and parts trained elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)

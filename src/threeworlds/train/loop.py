@@ -251,7 +251,7 @@ class _Loop:
         self.cached |= cache_frames(self.job, self.meter)
         self.windows = self._windows("train", self.stage.columns)
         sources = ("video" if column in self.cached else column for column in self.stage.columns)  # caches are of video
-        self.ledger = replace(self.ledger, supervision=tuple(dict.fromkeys(sources)))
+        self.ledger = replace(self.ledger, supervision=tuple(dict.fromkeys((*sources, *self.stage.pretrained))))
         self.validation: Batch | None = None
         if self.stage.rollout_error is not None:
             columns = tuple(dict.fromkeys((*self.stage.columns, "video")))

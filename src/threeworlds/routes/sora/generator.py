@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from threeworlds.flow.path import v_to_data
 from threeworlds.nn.attention import KeyValue, grid_positions, modulate, rope_table
+from threeworlds.nn.minilm import MiniLMText
 from threeworlds.nn.spacetime import JointBlock
 from threeworlds.nn.text import TextEncoder
 from threeworlds.routes.sora.recipes import GeneratorConfig
@@ -37,7 +38,7 @@ class Generator(nn.Module):
             raise ValueError(f"latent grid {grid} does not divide into patches of {config.patch}")
         self.config, self.patch, self.grid = config, config.patch, grid
         features = channels * config.patch**2
-        self.text = TextEncoder(config.text_width)
+        self.text = MiniLMText(config.text_width) if config.text == "minilm" else TextEncoder(config.text_width)
         self.read_in = nn.Linear(3 * features, config.width)
         self.place = nn.Linear(4 * PLACES, config.width)
         self.gist = nn.Linear(config.text_width, config.width)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from threeworlds.flow.path import PATHS, Path
 from threeworlds.flow.solver import Velocity, solver_named, time_grid
+from threeworlds.nn.minilm import NAME as PRETRAINED
 from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
@@ -183,6 +184,7 @@ def _generator_stage(model: Sora, share: float) -> Stage:
         columns=("latent", "caption") if model.spec.captioned else ("latent",),
         cache=lambda video: {"latent": autoencoder.encode(video)},
         at_captions=config.at_captions if model.spec.captioned else 0.0,
+        pretrained=(PRETRAINED,) if config.text == "minilm" and model.spec.captioned else (),
         rollout_error=lambda batch: rollout_error(model, batch),
         optim=Optim(learning_rate=config.learning_rate),
     )

@@ -38,6 +38,8 @@ class GeneratorConfig:
     patch: int = 2  # latent cells per token, each way
     frames: int = 8  # frames it sees at once
     text_width: int = 96
+    # "words": a small encoder that learns with the generator; "minilm": tokens of the pretrained, frozen MiniLM.
+    text: Literal["words", "minilm"] = "words"
     caption_dropout: float = 0.1
     # "flow": flow matching, predicting data; "ddpm": diffusion, predicting v, no data left at the start.
     objective: Literal["flow", "ddpm"] = "flow"
