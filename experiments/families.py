@@ -11,7 +11,7 @@ features, which have about unit variance):
   less: the draws are too alike, or wrong together.
 - energy: the energy score, a proper score (Gneiting and Raftery, 2007): distance to the truth less half that of draws.
 - frechet: Frechet distance of Gaussians over the last drawn and the true last frames (floor: two halves of the truth).
-- ms: wall clock of one draw, in a batch of 32 (median).
+- ms: processor time of one draw in a batch of 32, all heads in turn (median).
 - diverged: whether the loss ended as no number, or above its start.
 
 A run that is in the file already is not made again, so an interrupted experiment goes on where it stopped.
@@ -22,11 +22,11 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def judge(head: Head, windows: Tensor) -> dict[str, float]:
     draws = torch.stack(
         [torch.cat([head.predict(part, generator) for part in given.split(CHUNK)]) for _ in range(DRAWS)]
     )
-    return measures(draws, truth) | {"ms": speed(head, given[:BATCH])}
+    return measures(draws, truth)
 
 
 def measures(draws: Tensor, truth: Tensor) -> dict[str, float]:
@@ -143,14 +143,19 @@ def frechet(first: Tensor, second: Tensor) -> float:
     return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a + cov_b - 2 * cross))
 
 
-def speed(head: Head, given: Tensor, repeats: int = 9) -> float:
-    """Median milliseconds of one draw in a batch."""
-    times, generator = [], torch.Generator()
+def speeds(heads: Mapping[str, Head], given: Tensor, repeats: int = 9) -> dict[str, float]:
+    """Milliseconds of one draw; weights do not matter."""
+    times: dict[str, list[float]] = {name: [] for name in heads}
     for _ in range(repeats):
-        start = perf_counter()
-        head.predict(given, generator)
-        times.append(perf_counter() - start)
-    return 1000 * median(times) / len(given)
+        for name, head in heads.items():
+            start = process_time()
+            head.predict(given, torch.Generator())
+            times[name].append(process_time() - start)
+    return {name: 1000 * median(found) / len(given) for name, found in times.items()}
+
+
+def _shape(model: Sora) -> tuple[int, tuple[int, int]]:
+    return model.autoencoder.channels, model.autoencoder.grid
 
 
 def floors(windows: Tensor) -> dict[str, float]:
@@ -181,13 +186,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         model = compression(Path(folder))
     films, asked = latents(model, EPISODES, 0), latents(model, HELD_OUT, EXAM_SEEDS)
     windows = draw_windows(asked, config.frames, HELD_OUT * WINDOWS, torch.Generator().manual_seed(0))
-    result |= {"windows": len(windows), "floors": floors(windows)}
+    heads = {name: family(config, *_shape(model)) for name, family in FAMILIES.items()}
+    result |= {"windows": len(windows), "floors": floors(windows), "ms": speeds(heads, windows[:BATCH, :GIVEN])}
     for seed in range(given.seeds):
         for name, family in FAMILIES.items():
             if any((row["family"], row["seed"]) == (name, seed) for row in result["rows"]):
                 continue
             torch.manual_seed(seed)
-            head = family(config, model.autoencoder.channels, model.autoencoder.grid)
+            head = family(config, *_shape(model))
             head, losses, seconds = train(head, films, given.flops, seed)
             row = {"family": name, "seed": seed, "steps": len(losses), "seconds": round(seconds, 1)}
             row |= {"parameters": sum(p.numel() for p in head.parameters()), "loss": float(np.mean(losses[-50:]))}
