@@ -182,13 +182,14 @@ def families(file: str) -> str:
     """Families of generative models over the same latents: mean and spread over seeds."""
     content = _json(file)
     kinds = dict.fromkeys(row["family"] for row in content["rows"])
-    columns = ("error", "best_of", "energy", "frechet", "spread", "ms")
+    columns = ("error", "best_of", "energy", "frechet", "spread")
     lines = []
     for kind in kinds:
         found = [row for row in content["rows"] if row["family"] == kind]
         steps = f"{sum(row['steps'] for row in found) / len(found):,.0f}"
         cells = (_over_seeds([row[column] for row in found]) for column in columns)
-        lines.append([kind, *cells, f"{sum(row['diverged'] for row in found)} of {len(found)}", steps])
+        diverged = f"{sum(row['diverged'] for row in found)} of {len(found)}"
+        lines.append([kind, *cells, number(content["ms"][kind]), diverged, steps])
     floors = content["floors"]
     copy = [number(floors["copy_" + name]) for name in ("error", "error", "energy", "frechet")]
     lines.append(["copy the last frame", *copy, "-", "-", "-", "-"])

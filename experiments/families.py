@@ -12,7 +12,7 @@ features, which have about unit variance):
 - energy: the energy score, a proper score (Gneiting and Raftery, 2007): distance to the truth less half that of draws.
 - frechet: Frechet distance of Gaussians over the last drawn and the true last frames (floor: two halves of the truth).
 - ms: processor time of one draw in a batch of 32, all heads in turn (median).
-- diverged: whether the loss ended as no number, or above its start.
+- diverged: whether the loss ended as no number, or at ten times its start (a game's may rise).
 
 A run that is in the file already is not made again, so an interrupted experiment goes on where it stopped.
 """
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             head, losses, seconds = train(head, films, given.flops, seed)
             row = {"family": name, "seed": seed, "steps": len(losses), "seconds": round(seconds, 1)}
             row |= {"parameters": sum(p.numel() for p in head.parameters()), "loss": float(np.mean(losses[-50:]))}
-            row |= {"diverged": not np.isfinite(losses[-1]) or losses[-1] > losses[0]}
+            row |= {"diverged": not np.isfinite(losses[-1]) or losses[-1] > 10 * abs(losses[0])}
             result["rows"].append(row | judge(head, windows))
             given.out.write_text(json.dumps(result, indent=1) + "\n")
     return result
