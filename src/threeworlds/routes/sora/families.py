@@ -147,12 +147,10 @@ class NormalizingFlow(Head):
     def __init__(self, config: FamilyConfig, channels: int, grid: tuple[int, int]) -> None:
         super().__init__(config, channels, grid)
         self.register_buffer("kept", coupling_masks(grid, self.features, config.layers), persistent=False)
-        self.couplings = nn.ModuleList(
-            self.network(self.features, 2 * self.features, parts=config.layers) for _ in range(config.layers)
-        )
-        for network in self.couplings:  # starts as the identity
-            nn.init.zeros_(network.read_out[-1].weight)
-            nn.init.zeros_(network.read_out[-1].bias)
+        networks = [self.network(self.features, 2 * self.features, parts=config.layers) for _ in range(config.layers)]
+        for weights in (w for network in networks for w in network.read_out[-1].parameters()):
+            nn.init.zeros_(weights)  # the flow starts as the identity
+        self.couplings = nn.ModuleList(networks)
 
     def loss(self, x: Tensor, condition: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The exact negative log-likelihood, nats a dimension."""
