@@ -167,6 +167,18 @@ def genie_speed(file: str) -> str:
     return _table(head, lines) + f"\n`results/{file}`\n"
 
 
+def jepa_speed(file: str) -> str:
+    """Training steps of the jepa route beside LeWM's, a frame at a time."""
+    found, lines = _json(file), []
+    for row in found["rows"]:
+        ratio = f"{row['ratio']:.2f}x [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+        work = f"{row['peer_flops_a_frame'] / row['flops_a_frame']:.2f}x"
+        lines.append([row["part"], ratio, work, f"{row['of_sgemm']:.0%}" if row["of_sgemm"] > 0.01 else "-"])
+    head = ["training step", "ours is faster by [least, most]", "its FLOPs a frame, by ours", "FLOP/s, of sgemm"]
+    load = f"peer: {found['peer']}; load average {found['load_average']:.0f} on {found['machine']['cores']} cores"
+    return _table(head, lines) + f"\n{load}. `results/{file}`\n"
+
+
 def planning_speed(file: str) -> str:
     """Success and time of a decision, ours and a peer's solver on the same model."""
     content = _json(file)
@@ -290,6 +302,7 @@ BENCHMARKS: dict[str, Callable[[str], str]] = {
     "sora": sora_speed,
     "genie": genie_speed,
     "planning": planning_speed,
+    "jepa": jepa_speed,
 }
 BLOCKS |= {function.__name__: function for function in BENCHMARKS.values()}
 

@@ -222,6 +222,18 @@ class Acts(Protocol):
         ...
 
 
+@runtime_checkable
+class Earns(Protocol):
+    """Acts for the reward of its world's task, without being shown a goal."""
+
+    @property
+    def can_earn(self) -> bool: ...
+
+    def earn(self, context: Tensor) -> Tensor:
+        """context [b, k, c, h, w] -> the next action, int64 [b] or float [b, a]."""
+        ...
+
+
 # ------------------------------------------------------------------------------------- training
 
 

@@ -1,5 +1,7 @@
 """Quantizer, regularisers, convolutions, words."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from threeworlds.nn.losses import changed_weight, moving_weight
 from threeworlds.nn.quantize import FSQ
 from threeworlds.nn.regularize import effective_rank, sigreg
 from threeworlds.nn.text import TextEncoder, word_hashes
+from threeworlds.worlds.foreign import borrowed
 
 
 @pytest.mark.parametrize("levels", [(8, 5, 5, 5), (2,), (4, 4)])
@@ -103,3 +106,18 @@ def test_captions_of_different_lengths_do_not_change_each_other():
     torch.testing.assert_close(padded[:1, :4], alone, atol=1e-5, rtol=1e-5)
     left, right = encoder(["goes left now"])[0], encoder(["goes right now"])[0]
     assert (left - right).abs().max() > 0.1
+
+
+@pytest.mark.skipif(not all(map(find_spec, ("stable_worldmodel", "einops"))), reason="no stable-worldmodel")
+@pytest.mark.parametrize("spread", [0.0, 1.0, 3.0])
+def test_sigreg_is_that_of_lewm(spread):
+    """The same states, projections drawn from the same seed: the same value and gradient (stable-worldmodel 0.1.1)."""
+    peer = borrowed("stable_worldmodel.wm.loss").SIGReg(num_proj=64)
+    found = []
+    for loss in (lambda z: sigreg(z, 64), peer):
+        z = (spread * torch.randn(3, 32, 16, generator=torch.Generator().manual_seed(0))).requires_grad_()
+        torch.manual_seed(1)
+        value = loss(z)
+        value.backward()
+        found.append((value.detach(), z.grad))
+    torch.testing.assert_close(*found)

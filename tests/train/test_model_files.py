@@ -148,7 +148,7 @@ def test_config_larger_than_the_weights_takes_no_memory(copy: Path) -> None:
         (lambda d: d.pop("spec"), "expected the keys"),
         (lambda d: d.update(schema="other/1"), "schema 'other/1', expected 'threeworlds.model/1'"),
         (lambda d: d["config"].update(colour=1), r"config: not a ToyConfig: unknown \['colour'\], missing \[\]"),
-        (lambda d: d["config"].pop("width"), r"unknown \[\], missing \['width'\]"),
+        (lambda d: d["spec"].pop("width"), r"unknown \[\], missing \['width'\]"),
         (lambda d: d["config"].update(width="8"), r"config\.width: expected <class 'int'>, got '8'"),
         (lambda d: d["config"].update(width=True), r"config\.width: expected <class 'int'>, got True"),
         (lambda d: d["config"]["head"].update(x=1), r"config\.head: not a Head"),
@@ -159,6 +159,13 @@ def test_config_must_be_exactly_so(copy: Path, edit: Callable[[dict[str, Any]], 
     change(copy / "config.json", edit)
     with pytest.raises(ModelFileError, match=cause):
         load_model(copy)
+
+
+def test_a_field_that_was_added_since_is_read_as_its_default(copy: Path) -> None:
+    before = load_model(copy)[1].config
+    change(copy / "config.json", lambda d: d["config"].pop("width"))
+    assert load_model(copy)[1].config == before
+    assert before.width == type(before)().width
 
 
 @pytest.mark.parametrize(

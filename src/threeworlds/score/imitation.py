@@ -60,37 +60,13 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     )
 
 
-class Stage:
-    """The expert's films, and the true world to act in."""
+class Trial:
+    """The true world to act in, from the same starts for all."""
 
     def __init__(self, world: World, task: Task, exam: Exam) -> None:
         self.world, self.task, self.seed, self.size = world, task, exam.seed, exam.spec.height
-        films = self._collect(DEMONSTRATIONS, EXAM_SEEDS + exam.seed + 2)
-        self.video = torch.from_numpy(np.stack([clip.video for clip in films])).movedim(-1, 2)  # uint8 [n, t, c, h, w]
-        self.action = np.stack([clip.action for clip in films if clip.action is not None])
         starts = self._collect(EPISODES, EXAM_SEEDS + exam.seed + 3, steps=2)
         self.starts = np.stack([clip.state[0] for clip in starts if clip.state is not None])
-
-    def oracle(self) -> np.ndarray:
-        """Return of the policy that was told every action, mean over seeds, [n]."""
-        returns = []
-        for seed in range(SEEDS):
-            policy = clone(self.video, self.action, self.world.action.size, seed)
-            returns.append(self.act(greedy(policy)))
-        return np.mean(returns, axis=0)
-
-    def pupil(self, entrant: Entrant) -> dict[int, np.ndarray]:
-        """Return of the policy that was told the actions of a few steps: by their number, mean over seeds, [n]."""
-        codes = np.concatenate([entrant.model.infer_codes(as_float(part)).numpy() for part in self.video.split(50)])
-        returns: dict[int, list[np.ndarray]] = {labels: [] for labels in LABELS}
-        for seed in range(SEEDS):
-            policy = clone(self.video, codes, entrant.model.n_codes, seed)
-            order = np.random.default_rng([self.seed, seed]).permutation(codes.size)
-            for labels in LABELS:
-                known = order[:labels]
-                table = count(codes.flat[known], self.action.flat[known], entrant.model.n_codes, self.world.action.size)
-                returns[labels].append(self.act(through_codes(policy, table)))
-        return {labels: np.mean(found, axis=0) for labels, found in returns.items()}
 
     def random(self) -> Act:
         """Any action."""
@@ -129,6 +105,37 @@ class Stage:
             **self.task.options,
         )
         return list(islice(made, episodes))
+
+
+class Stage(Trial):
+    """A trial, and the expert's films."""
+
+    def __init__(self, world: World, task: Task, exam: Exam) -> None:
+        super().__init__(world, task, exam)
+        films = self._collect(DEMONSTRATIONS, EXAM_SEEDS + exam.seed + 2)
+        self.video = torch.from_numpy(np.stack([clip.video for clip in films])).movedim(-1, 2)  # uint8 [n, t, c, h, w]
+        self.action = np.stack([clip.action for clip in films if clip.action is not None])
+
+    def oracle(self) -> np.ndarray:
+        """Return of the policy that was told every action, mean over seeds, [n]."""
+        returns = []
+        for seed in range(SEEDS):
+            policy = clone(self.video, self.action, self.world.action.size, seed)
+            returns.append(self.act(greedy(policy)))
+        return np.mean(returns, axis=0)
+
+    def pupil(self, entrant: Entrant) -> dict[int, np.ndarray]:
+        """Return of the policy that was told the actions of a few steps: by their number, mean over seeds, [n]."""
+        codes = np.concatenate([entrant.model.infer_codes(as_float(part)).numpy() for part in self.video.split(50)])
+        returns: dict[int, list[np.ndarray]] = {labels: [] for labels in LABELS}
+        for seed in range(SEEDS):
+            policy = clone(self.video, codes, entrant.model.n_codes, seed)
+            order = np.random.default_rng([self.seed, seed]).permutation(codes.size)
+            for labels in LABELS:
+                known = order[:labels]
+                table = count(codes.flat[known], self.action.flat[known], entrant.model.n_codes, self.world.action.size)
+                returns[labels].append(self.act(through_codes(policy, table)))
+        return {labels: np.mean(found, axis=0) for labels, found in returns.items()}
 
 
 class Policy(nn.Sequential):

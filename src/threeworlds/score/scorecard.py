@@ -37,7 +37,7 @@ QUESTIONS = (
     "play",
     "cost",
 )
-ON_REQUEST = ("imitation",)  # asked by name alone: it trains policies, for minutes
+ON_REQUEST = ("imitation", "reward")  # asked by name alone: the one trains policies, the other needs recipe `reward`
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -113,11 +113,13 @@ def rebuild(kind: Any, value: Any, where: str) -> Any:
 
 
 def _rebuild_dataclass(kind: Any, value: Any, where: str) -> Any:
+    """A field that is not given was added since, and its default says what was done before."""
     names = {field.name for field in fields(kind)}
-    if not isinstance(value, dict) or set(value) != names:
-        given = set(value) if isinstance(value, dict) else {repr(value)[:80]}
+    needed = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+    given = set(value) if isinstance(value, dict) else {repr(value)[:80]}
+    if not isinstance(value, dict) or not needed <= given <= names:
         raise ModelFileError(
-            f"{where}: not a {kind.__name__}: unknown {sorted(given - names)}, missing {sorted(names - given)}"
+            f"{where}: not a {kind.__name__}: unknown {sorted(given - names)}, missing {sorted(needed - given)}"
         )
     hints = get_type_hints(kind)
     return kind(**{name: rebuild(hints[name], item, f"{where}.{name}") for name, item in value.items()})

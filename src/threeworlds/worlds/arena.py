@@ -94,7 +94,7 @@ class Arena:
         self, *, combinations: Literal["train", "heldout", "all"] = "train", shapes: Iterable[int] = (1, 2)
     ) -> None:
         self.combinations = checked_option("combinations", combinations, ("train", "heldout", "all"))
-        self.counts = tuple(checked_option("shapes", count, (1, 2)) for count in shapes)
+        self.counts = tuple(checked_option("shapes", int(count), (1, 2)) for count in shapes)  # or text: "1", "12"
         if not self.counts:
             raise ValueError("shapes=(): at least one of 1, 2")
 

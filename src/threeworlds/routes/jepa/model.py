@@ -5,6 +5,8 @@ Legend: b batch, k given frames, t frames, d state, a action size.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Literal
 
@@ -16,10 +18,17 @@ from threeworlds.planning import SEARCHES
 from threeworlds.planning.search import cheapest
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
+from threeworlds.routes.jepa.flow_decoder import FlowDecoder
 from threeworlds.routes.jepa.objective import OBJECTIVES, DecoderObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
-from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, JepaConfig
+from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, DecoderConfig, JepaConfig, RewardConfig
+from threeworlds.routes.jepa.reward import RewardAgent, RewardObjective, payment_of
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
+
+DECODERS: Mapping[str, Callable[[DecoderConfig, int, int, int], StateDecoder | FlowDecoder]] = {
+    "deterministic": StateDecoder,
+    "flow": FlowDecoder,
+}
 
 
 class Jepa(nn.Module):
@@ -34,9 +43,10 @@ class Jepa(nn.Module):
             self.control = "none"
         self.encoder = Encoder(config.world, spec.height, spec.width)
         self.predictor = Predictor(config.world, spec.action)
-        self.decoder = StateDecoder(config.decoder, config.world.state, spec.height, spec.width)
+        self.decoder = DECODERS[config.decoder.kind](config.decoder, config.world.state, spec.height, spec.width)
         self.critic = Critic(config.critic, config.world.state) if config.critic else None
         self.actor = self._make_actor(config)
+        self.earner = RewardAgent(config.reward, config.world.state, spec.action) if config.reward else None
 
     @torch.no_grad()
     def represent(self, video: Tensor) -> State:
@@ -50,9 +60,9 @@ class Jepa(nn.Module):
 
     @torch.no_grad()
     def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
-        """``imagine``, shown by the helper decoder. Deterministic: ``seed`` is not used."""
+        """``imagine``, shown by the helper decoder; ``seed`` draws the sample where that is a flow."""
         start = perf_counter()
-        video = self.decoder(self.imagine(context, frames, action).z).clamp(-1, 1)
+        video = self.decoder(self.imagine(context, frames, action).z, seed).clamp(-1, 1)
         return Imagined(video=video, seconds=perf_counter() - start)
 
     @torch.no_grad()
@@ -92,6 +102,18 @@ class Jepa(nn.Module):
             raise ValueError("this model has no actor: train it with a recipe that has one, such as `rooms`")
         action: Tensor = self.actor(self._now(context), self.goal_state(goal))
         return action
+
+    @property
+    def can_earn(self) -> bool:
+        """Whether there is an actor for the reward of the world's task."""
+        return self.earner is not None
+
+    @torch.no_grad()
+    def earn(self, context: Tensor) -> Tensor:
+        """The next action for the task's reward, int64 [b] or [b, a]: context [b, k, c, h, w], the last frames."""
+        if self.earner is None:
+            raise ValueError("this model has no actor for a reward: train it with a recipe that has one, `reward`")
+        return self.earner.act(self._now(context))
 
     @torch.no_grad()
     def goal_state(self, goal: Tensor) -> Tensor:
@@ -198,7 +220,7 @@ def world_stage(model: Jepa, share: float) -> Stage:
 
 
 def agent_stages(model: Jepa) -> list[Stage]:
-    """Critic, then actor: as many of them as the recipe has."""
+    """Critic, then actor, then the agent for a reward: as many of them as the recipe has."""
     critic, actor, found = model.config.critic, model.config.actor, []
     if critic is not None and model.critic is not None:
         found.append(_agent_stage("critic", critic, CriticObjective(critic, model.critic), model))
@@ -206,11 +228,15 @@ def agent_stages(model: Jepa) -> list[Stage]:
             found.append(
                 _agent_stage("actor", actor, ActorObjective(actor, model.actor, model.predictor, model.critic))
             )
+    if model.config.reward is not None and model.earner is not None:
+        objective = RewardObjective(model.config.reward, model.earner, model.predictor, payment_of(model.spec))
+        stage = _agent_stage("reward", model.config.reward, objective, None if found else model)
+        found.append(replace(stage, columns=("z", "state")))
     return found
 
 
 def _agent_stage(
-    name: str, config: CriticConfig | ActorConfig, objective: nn.Module, cached_by: Jepa | None = None
+    name: str, config: CriticConfig | ActorConfig | RewardConfig, objective: nn.Module, cached_by: Jepa | None = None
 ) -> Stage:
     """A stage on frozen states; the first of them makes the states."""
     return Stage(
@@ -235,7 +261,7 @@ def decoder_stage(model: Jepa) -> Stage:
         frames=config.frames,
         batch_size=config.batch_size,
         columns=("video", "z"),
-        cache=None if model.critic is not None else lambda video: {"z": model.represent(video).z},  # the critic's
+        cache=None if agent_stages(model) else lambda video: {"z": model.represent(video).z},  # the agent's
         optim=Optim(learning_rate=config.learning_rate),
         helper=True,
     )

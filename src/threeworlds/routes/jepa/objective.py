@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from threeworlds.nn.losses import moving_weight
 from threeworlds.nn.regularize import effective_rank, sigreg
 from threeworlds.routes.jepa.anticollapse import GUARDS, Reconstruction
+from threeworlds.routes.jepa.flow_decoder import FlowDecoder
 from threeworlds.routes.jepa.parts import Encoder, InverseDynamics, Predictor, StateDecoder
 from threeworlds.routes.jepa.recipes import DecoderConfig, WorldModelConfig
 from threeworlds.types import ActionSpec, Batch
@@ -165,11 +166,11 @@ def monitors(z: Tensor, predictor: Predictor, action: Tensor | None) -> dict[str
 class DecoderObjective(nn.Module):
     """Reconstruction from frozen states."""
 
-    def __init__(self, config: DecoderConfig, decoder: StateDecoder) -> None:
+    def __init__(self, config: DecoderConfig, decoder: StateDecoder | FlowDecoder) -> None:
         super().__init__()
         self.config, self.decoder = config, decoder
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
-        error = (self.decoder(batch.cached["z"]) - batch.video).square()
+        error = self.decoder.error(batch.cached["z"], batch.video).square()
         return (moving_weight(batch.video, self.config.moving) * error).mean(), {"mse": error.mean().detach()}

@@ -120,7 +120,7 @@ def cell_centres(rows: int, columns: int) -> Tensor:
 
 
 class ActionEmbedding(nn.Module):
-    """Discrete, continuous or no action -> a vector; None -> the learnt null action."""
+    """Discrete (or its one-hot vector), continuous or no action -> a vector; None -> the learnt null action."""
 
     def __init__(self, action: ActionSpec, width: int) -> None:
         super().__init__()
@@ -136,6 +136,8 @@ class ActionEmbedding(nn.Module):
         if action is None or self.kind == "none":
             # A copy, since torch's FLOP counter fails on a module that returns a view of its parameter under no_grad.
             return self.null.expand(*like.shape[:-1], -1).clone()
+        if isinstance(self.embed, nn.Embedding) and action.is_floating_point():
+            return action @ self.embed.weight
         embedded: Tensor = self.embed(action)
         return embedded
 
@@ -217,6 +219,12 @@ class StateDecoder(nn.Module):
         self.read_in = nn.Linear(state, self.channels * self.grid[0] * self.grid[1])
         self.conv = ConvDecoder(config.channels, self.channels)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, seed: int = 0) -> Tensor:
+        """Deterministic: ``seed`` is not used."""
         x = self.read_in(z).flatten(0, 1).unflatten(1, (self.channels, *self.grid))
         return self.conv(x.contiguous(memory_format=torch.channels_last)).contiguous().unflatten(0, z.shape[:2])
+
+    def error(self, z: Tensor, video: Tensor) -> Tensor:
+        """[b, t, 3, h, w]: its square is the loss."""
+        gap: Tensor = self(z) - video
+        return gap

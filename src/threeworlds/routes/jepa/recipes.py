@@ -38,6 +38,8 @@ class WorldModelConfig:
 class DecoderConfig:
     """State -> picture, trained afterwards on frozen states: it shows what the state believes."""
 
+    kind: Literal["deterministic", "flow"] = "deterministic"  # the mean of the pictures it allows, or one of them
+    steps: int = 6  # of sampling a flow
     channels: tuple[int, int, int] = (16, 32, 64)
     moving: float = 4.0
     frames: int = 4
@@ -74,6 +76,23 @@ class ActorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RewardConfig:
+    """What states earn, what they are worth and what to do: trained on frozen states and imagined roll-outs."""
+
+    hidden: int = 128
+    layers: int = 1
+    horizon: int = 5  # imagined steps
+    discount: float = 0.95
+    mix: float = 0.95  # lambda of the returns
+    entropy: float = 0.003  # what a nat of the actor's choice is worth
+    ema: float = 0.98  # of the copy of the value that returns end in
+    frames: int = 8
+    batch_size: int = 32  # windows: a roll-out begins in each of their states
+    share: float = 0.3
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannerConfig:
     """Search over action sequences; cost = the critic's (without one, the squared distance), summed over the roll-out.
 
@@ -95,6 +114,7 @@ class JepaConfig:
     critic: CriticConfig | None = None
     actor: ActorConfig | None = None  # learns from the critic, so it needs one
     planner: PlannerConfig = field(default_factory=PlannerConfig)
+    reward: RewardConfig | None = None  # needs a world that has a task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +177,11 @@ def rooms() -> JepaConfig:
     )
 
 
+def reward() -> JepaConfig:
+    """Minutes on two cores, for a world that has a task with a reward, such as ``arena``."""
+    return JepaConfig(reward=RewardConfig())
+
+
 def masked() -> MaskedConfig:
     """Minutes on two cores, 32 pixels, no actions: tubes in latent space (V-JEPA)."""
     return MaskedConfig()
@@ -167,5 +192,6 @@ RECIPES: Mapping[str, Callable[[], JepaConfig | MaskedConfig]] = {
     "small": small,
     "base": base,
     "rooms": rooms,
+    "reward": reward,
     "masked": masked,
 }
