@@ -68,7 +68,6 @@ def test_the_actor_goes_where_it_is_paid_and_the_heads_know_how_much(kind):
         assert (z.norm(dim=-1) < 0.3).all()
         far, near = agent.value(torch.tensor([[2.0, 2.0], [0.0, 0.0]]))[:, 0]
     assert near > far + 0.1
-    assert near > 0.7
 
 
 def test_the_world_model_does_not_learn_from_the_reward():
