@@ -335,8 +335,9 @@ class Row:
     reason: str = ""  # why not, where status is not ok
     world: str = ""
     checkpoint: str = ""
-    seed: int = 0
+    seed: int = 0  # of the exam
     protocol: str = ""  # one sentence: what was given, what was compared
+    seeds: str = ""  # "0,1,2": of the models that the value is a mean over, where there were several a route
 
 
 @dataclass(frozen=True, kw_only=True)

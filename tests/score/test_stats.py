@@ -11,9 +11,12 @@ from scipy import stats
 from threeworlds.score.stats import (
     Interval,
     holm,
+    interquartile_mean,
     interval_of,
     mean_interval,
     paired_difference,
+    probability_of_improvement,
+    seeds_interval,
     separable,
     wilson,
 )
@@ -241,3 +244,78 @@ def test_holm_keeps_the_error_of_the_family():
     p = np.random.default_rng(0).uniform(size=(1000, 40))
     assert (p < 0.05).any(1).mean() > 0.8
     assert 0.03 < np.mean([(holm(row) < 0.05).any() for row in p]) < 0.07
+
+
+# ------------------------------------------------------------------------------------ several seeds
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=40))
+def test_interquartile_mean_is_scipys_trimmed_mean(values):
+    assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25), abs=1e-9)
+
+
+def test_interquartile_mean_takes_all_runs_and_items_together_and_drops_nan():
+    scores = np.array([[0.0, 1, 2, 3], [4, 5, 6, 700]])
+    assert interquartile_mean(scores) == 3.5
+    assert interquartile_mean([[1, nan], [2, 3]]) == 2
+    assert isnan(interquartile_mean([nan]))
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_probability_of_improvement_is_mann_and_whitneys_u(direction):
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 4, (3, 20)).astype(float), rng.integers(0, 4, (5, 20)).astype(float)
+    won = [stats.mannwhitneyu(a[:, item], b[:, item]).statistic / 15 for item in range(20)]
+    part = probability_of_improvement(a, b, direction)
+    assert part == pytest.approx(np.mean(won) if direction == "higher" else 1 - np.mean(won))
+    assert part + probability_of_improvement(b, a, direction) == pytest.approx(1)
+
+
+def test_pairs_that_are_unknown_are_left_out_of_the_improvement():
+    assert probability_of_improvement([[1, nan], [3, nan]], [[2, 0]], "higher") == 0.5
+    assert isnan(probability_of_improvement([[nan]], [[1.0]], "higher"))
+
+
+def test_seeds_interval_has_the_spread_of_all_its_draws():
+    """Every draw of one of two seeds and of two of two items, by hand: their mean and their spread."""
+    scores = np.array([[0.0, 4.0], [10.0, 12.0]])
+    every = [scores[s, [i, j]].mean() for s in (0, 1) for i in (0, 1) for j in (0, 1)]
+    found = seeds_interval(np.mean, scores, resamples=4000)
+    assert (found.value, found.n) == (6.5, 2)
+    assert (found.low, found.high) == (min(every), max(every))
+    spread = found.value / stats.norm.isf(found.p / 2)
+    assert spread == pytest.approx(np.std(every), rel=0.05)
+
+
+def test_seeds_interval_is_no_surer_than_its_seeds():
+    """A thousand items, but three models that differ: the interval is that of three draws, not of three thousand."""
+    rng = np.random.default_rng(0)
+    errors, spreads = [], []
+    for trial in range(60):
+        scores = rng.normal(size=(3, 1)) + rng.normal(size=(1, 30)) * 0.1 + rng.normal(size=(3, 30)) * 0.1
+        found = seeds_interval(np.mean, scores, seed=trial, resamples=100)
+        errors.append(found.value)
+        spreads.append(found.value / stats.norm.isf(found.p / 2))
+    assert np.mean(np.square(spreads)) == pytest.approx(1 / 3, rel=0.25)  # of a mean of three
+    assert np.std(errors) == pytest.approx(sqrt(1 / 3), rel=0.25)
+
+
+def test_seeds_of_two_routes_are_drawn_together_where_they_are_paired():
+    scores = np.random.default_rng(0).normal(size=(4, 30))
+
+    def gap(a, b):
+        return float((a - b).mean())
+
+    together = seeds_interval(gap, scores, scores - 1, resamples=50)
+    apart = seeds_interval(gap, scores, scores - 1, paired=False, resamples=50)
+    assert (together.low, together.high) == pytest.approx((1, 1))
+    assert apart.high - apart.low > 0.1
+
+
+def test_seeds_interval_draws_whole_groups_and_wants_the_same_items():
+    scores = np.repeat(np.random.default_rng(0).normal(size=(3, 4)), 5, axis=1)
+    groups = np.repeat(["a", "b", "c", "d"], 5)
+    assert seeds_interval(np.mean, scores, groups=groups, resamples=20).n == 4
+    with pytest.raises(ValueError, match=r"the same n items, got \[4, 20\]"):
+        seeds_interval(np.mean, scores, scores[:, :4])
+    assert isnan(seeds_interval(np.mean, scores[:, :1]).low)

@@ -23,6 +23,7 @@ from threeworlds.cli.check import Check
 from threeworlds.cli.compare import Compare
 from threeworlds.cli.console import errors, say
 from threeworlds.cli.data import DataCaption, DataGenerate, DataInfo, DataIngest, DataVerify
+from threeworlds.cli.export import Export
 from threeworlds.cli.imagine import Imagine
 from threeworlds.cli.info import Info
 from threeworlds.cli.plan import Plan
@@ -52,6 +53,7 @@ AnyCommand = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Score, subcommand("score")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Imagine, subcommand("imagine")]
     | Annotated[Play, subcommand("play")]
     | Annotated[Actions, subcommand("actions")]

@@ -32,6 +32,9 @@ class Compare:
     """Named config of each route: debug, small or base."""
     seed: int = 0
     """Seed of the clips, the models and the scoring."""
+    seeds: str = ""
+    """Seeds of the models, such as 0,1,2: each route is trained once for each, with the budget each time, and rows are
+    means over them. Without it one model a route, of --seed."""
     items: int = 200
     """Held-out episodes to score on."""
     option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()

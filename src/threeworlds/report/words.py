@@ -22,6 +22,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     "planning": ("Planning", "Does the model reach a goal it is shown as a picture?"),
     "play": ("Play", "Is it fast enough to be played?"),
     "budget": ("Budget", "What does more training buy? Each score against the budget of a route."),
+    "seeds": ("Seeds", "Would another seed have told the same? Interquartile means, and who is better how often."),
     "cost": ("Cost", "What does it take to train it and to run it?"),
 }
 
@@ -67,6 +68,8 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"next_frame_error", "next-frame squared error against budget"),
     (r"colour_matched", "colour matched against budget"),
     (r"(next_frame_error|clean_fraction|action_following|colour_matched)_(\d+)", r"\1 at budget \2"),
+    (r"(\w+)_iqm", r"\1, interquartile mean"),
+    (r"(\w+)_better_than_(\w+)", r"\1, better than \2"),
     (r"nmi", "mutual information of codes and controls"),
     (r"purity", "purity of codes"),
     (r"right_code_wins", "wins of the right action"),

@@ -13,6 +13,7 @@ from threeworlds.score.exam import Entrant, build_exam
 from threeworlds.score.machine import measure_sgemm
 from threeworlds.score.result import write_result
 from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
+from threeworlds.score.seeds import SHOWN
 from threeworlds.score.zoo import ZOO, chosen_models
 from threeworlds.types import Result
 
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
     from threeworlds.train import Budget, TrainedRun
 
 EPISODES = 2000  # of a world: 80,000 frames of arena
-AGAINST_BUDGET = {  # question, metric -> what it is called in the question "budget", before the amount
-    ("prediction", "mse_h1"): "next_frame_error",
-    ("prediction", "position_error_h4"): "position_error",
-    ("hallucination", "clean_fraction"): "clean_fraction",
-    ("control", "action_following"): "action_following",
-    ("text", "colour"): "colour_matched",
-    ("understanding", "position_r"): "position_r",
-}
 HELPERS = 0.15  # of a budget, on top of it: helper heads
 TRAINING_SPEED = 0.4  # of a matrix product's FLOP/s; docs/training.md measures it by network
 TRAINING_MEMORY_MB = 1300  # of the small recipes on arena, docs/log.md
@@ -57,6 +50,8 @@ class CompareOptions(Protocol):
     @property
     def seed(self) -> int: ...
     @property
+    def seeds(self) -> str: ...
+    @property
     def items(self) -> int: ...
     @property
     def zoo(self) -> bool: ...
@@ -72,11 +67,12 @@ def run_compare(options: CompareOptions) -> Result:
         return run_zoo(options)
     use_machine()
     names, budgets = checked_routes(options.routes), [Budget.parse(text) for text in options.budget.split(",")]
+    seeds = training_seeds(options)
     if len({budget.kind for budget in budgets}) > 1:
         raise ValueError(f"budgets {options.budget!r}: several budgets must be of one kind, such as 1m,2m,4m")
     options.out.mkdir(parents=True, exist_ok=True)
     store = open_clips(options)
-    logger.info("%s", estimate(store, len(names), budgets))
+    logger.info("%s", estimate(store, len(names) * len(seeds), budgets))
     if len(budgets) == 1:
         return _compare(options, store, names, budgets[0], options.out)
     folders = {budget: options.out / f"budget-{budget}" for budget in sorted(budgets, key=lambda b: b.amount)}
@@ -84,17 +80,20 @@ def run_compare(options: CompareOptions) -> Result:
 
 
 def _compare(options: CompareOptions, store: ClipStore, names: tuple[str, ...], budget: Budget, out: Path) -> Result:
-    """Train each route for one budget, and put the questions."""
+    """Train each route for one budget, with each seed, and put the questions."""
     entrants: list[Entrant] = []
     curves: dict[str, Any] = {}
+    first, *others = training_seeds(options)
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         logger.info("training %s for %s", name, budget)
-        run = _train(name, options, store, budget, out / "models" / name)
-        entrants.append(_seat(run, options.seed))
+        run = _train(name, options, store, budget, first, out / "models" / name)
+        further = [_train(name, options, store, budget, s, out / "models" / f"{name}-seed-{s}") for s in others]
+        siblings = tuple(_seat(other, options.seed) for other in further)
+        entrants.append(replace(_seat(run, options.seed), siblings=siblings))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
-    data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind)}
+    data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind, len(others) + 1)}
     return write_scorecard(exam, entrants, QUESTIONS, out, command=command_of(options), data=data, curves=curves)
 
 
@@ -102,10 +101,10 @@ def _against_budget(options: CompareOptions, results: Mapping[Budget, Result]) -
     """The result of the largest budget, and what the others scored as the question "budget"."""
     largest = list(results)[-1]
     rows = [
-        replace(row, question="budget", metric=f"{AGAINST_BUDGET[row.question, row.metric]}_{budget.amount:.0f}")
+        replace(row, question="budget", metric=f"{SHOWN[row.question, row.metric]}_{budget.amount:.0f}")
         for budget, result in results.items()
         for row in result.rows
-        if (row.question, row.metric) in AGAINST_BUDGET and row.status == "ok"
+        if (row.question, row.metric) in SHOWN and row.status == "ok"
     ]
     films = [replace(film, path=f"budget-{largest}/{film.path}") for film in results[largest].films]
     data = {**results[largest].data, "budgets": [str(budget) for budget in results]}
@@ -129,8 +128,8 @@ class ZooScore:
 
 def run_zoo(options: CompareOptions) -> Result:
     """Score the trained models in ./zoo, in place of training: on episodes made anew from the seed."""
-    if options.video is not None or options.size is not None:
-        raise ValueError("--zoo scores models of built-in worlds at their own size: leave out --video and --size")
+    if options.video is not None or options.size is not None or options.seeds:
+        raise ValueError("--zoo scores models that are there: leave out --video, --size and --seeds")
     folders = chosen_models(ZOO, options.world, checked_routes(options.routes), options.recipe)
     return run_score(
         ZooScore(
@@ -202,10 +201,11 @@ def checked_routes(text: str) -> tuple[str, ...]:
     return names
 
 
-def equality(kind: str) -> str:
+def equality(kind: str, seeds: int = 1) -> str:
     """In what the comparison is equal, and in what not, in words."""
+    each = "each route" if seeds == 1 else f"each of a route's {seeds} models"
     equal = {"seconds": "wall clock", "flops": "FLOPs", "clips": "windows seen", "steps": "optimiser steps"}[kind]
-    return f"equal clips and equal {equal} for each route, all its parts together; helper heads are extra and declared"
+    return f"equal clips and equal {equal} for {each}, all its parts together; helper heads are extra and declared"
 
 
 def command_of(options: CompareOptions) -> str:
@@ -217,6 +217,7 @@ def command_of(options: CompareOptions) -> str:
         "budget": options.budget,
         "recipe": options.recipe,
         "seed": options.seed,
+        **({"seeds": options.seeds} if options.seeds else {}),
         "items": options.items,
         "out": options.out,
     }
@@ -225,7 +226,15 @@ def command_of(options: CompareOptions) -> str:
     return "threeworlds compare " + " ".join(words)
 
 
-def _train(name: str, options: CompareOptions, store: ClipStore, budget: Budget, out: Path) -> TrainedRun:
+def training_seeds(options: CompareOptions) -> tuple[int, ...]:
+    """Seeds of the models, from "0,1,2"; without them the one seed of clips and exam."""
+    words = [word.strip() for word in options.seeds.split(",") if word.strip()]
+    if not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+        raise ValueError(f"seeds {options.seeds!r}: different whole numbers, separated by commas, such as 0,1,2")
+    return tuple(int(word) for word in words) or (options.seed,)
+
+
+def _train(name: str, options: CompareOptions, store: ClipStore, budget: Budget, seed: int, out: Path) -> TrainedRun:
     from threeworlds.routes import get_route
     from threeworlds.train import train_route
 
@@ -234,7 +243,7 @@ def _train(name: str, options: CompareOptions, store: ClipStore, budget: Budget,
         raise ValueError(f"{name} has no recipe {options.recipe!r}; recipes: {', '.join(route.recipes)}")
     config = route.recipes[options.recipe]()
     return train_route(
-        route, recipe=options.recipe, config=config, store=store, budget=budget, out=out, seed=options.seed, resume=True
+        route, recipe=options.recipe, config=config, store=store, budget=budget, out=out, seed=seed, resume=True
     )
 
 

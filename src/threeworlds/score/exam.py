@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from threeworlds.score.stats import Interval, holm, interval_of, mean_interval, paired_difference, separable
+from threeworlds.score.stats import (
+    Interval,
+    holm,
+    interval_of,
+    mean_interval,
+    paired_difference,
+    seeds_interval,
+    separable,
+)
 from threeworlds.types import Batch, ClipSpec, Difference, Film, Ledger, Row
 from threeworlds.worlds import WORLDS, World
 
@@ -40,6 +48,8 @@ class Entrant:
     recipe: str = ""
     ledger: Mapping[str, Ledger] = field(default_factory=dict)  # stage -> Ledger, "total" among them
     checkpoint: str = ""
+    seed: int = 0  # of its training
+    siblings: tuple[Entrant, ...] = ()  # the same route, trained with other seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +104,9 @@ class Measured:
     absent: Mapping[str, str] = field(default_factory=dict)  # route -> why it cannot answer, by design
     intervals: Mapping[str, Interval] = field(default_factory=dict)  # ready-made (Wilson), in place of a bootstrap
     statistic: Callable[..., float] | None = None
+    seeds: str = (
+        ""  # "0,1,2": arrays hold an axis of so many models first, and ``statistic`` takes them (score/seeds.py)
+    )
     windows: bool = True  # the items are the first windows of ``Exam.test``; False: items of the question's own
 
 
@@ -165,6 +178,7 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
         "checkpoint": checkpoint,
         "seed": exam.seed,
         "protocol": measured.protocol,
+        "seeds": measured.seeds,
     }
     if route not in measured.values and route not in measured.intervals:
         return Row(**common, status="not_applicable", reason=measured.absent.get(route, "not asked"))
@@ -199,15 +213,16 @@ def differences_of(measured: Measured, exam: Exam) -> list[Difference]:
 
 
 def _difference(measured: Measured, exam: Exam, first: str, second: str, a: Any, b: Any) -> Difference:
+    groups = groups_of(measured, exam, _count(measured, a))
     if measured.statistic is None:
-        interval = paired_difference(a, b, groups=_groups(measured, exam, len(a)), seed=exam.seed)
+        interval = paired_difference(a, b, groups=groups, seed=exam.seed)
     else:
         statistic, count = measured.statistic, len(a)
-        interval = interval_of(
+        interval = _interval_of(measured)(
             lambda *arrays: statistic(*arrays[:count]) - statistic(*arrays[count:]),
             *a,
             *b,
-            groups=_groups(measured, exam, len(a[0])),
+            groups=groups,
             seed=exam.seed,
             resamples=RESAMPLES,
         )
@@ -238,17 +253,25 @@ def corrected(differences: Sequence[Difference]) -> list[Difference]:
 def _interval(measured: Measured, route: str, exam: Exam) -> Interval:
     """Wilson's where the question made it and every item is independent, else a bootstrap."""
     items = measured.values.get(route)
-    count = 0 if items is None else len(items) if measured.statistic is None else len(items[0])
-    groups = _groups(measured, exam, count)
+    groups = groups_of(measured, exam, 0 if items is None else _count(measured, items))
     if route in measured.intervals and groups is None:
         return measured.intervals[route]
     assert items is not None
     if measured.statistic is None:
         return mean_interval(items, groups=groups, seed=exam.seed)
-    return interval_of(measured.statistic, *items, groups=groups, seed=exam.seed, resamples=RESAMPLES)
+    return _interval_of(measured)(measured.statistic, *items, groups=groups, seed=exam.seed, resamples=RESAMPLES)
 
 
-def _groups(measured: Measured, exam: Exam, count: int) -> Sequence[str] | None:
+def _interval_of(measured: Measured) -> Callable[..., Interval]:
+    return seeds_interval if measured.seeds else interval_of
+
+
+def _count(measured: Measured, items: Any) -> int:
+    """Number of items."""
+    return len(items) if measured.statistic is None else int(items[0].shape[bool(measured.seeds)])
+
+
+def groups_of(measured: Measured, exam: Exam, count: int) -> Sequence[str] | None:
     """Groups of the items, where two of them share one. Pieces of a single film stay items: they speak of it alone."""
     groups = exam.groups[:count] if measured.windows else ()
     return groups if 1 < len(set(groups)) < len(groups) else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, build_exa
 from threeworlds.score.films import write_films
 from threeworlds.score.machine import describe_machine
 from threeworlds.score.result import write_result
+from threeworlds.score.seeds import pooled, seeds_of, teams_of
 from threeworlds.types import Difference, Film, Result, Row
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the te
 logger = logging.getLogger(__name__)
 
 
-class ScoreOptions(Protocol):
-    """What ``threeworlds score`` was asked."""
+class SeatOptions(Protocol):
+    """Which trained models sit which exam."""
 
     @property
     def checkpoints(self) -> tuple[Path, ...]: ...
@@ -53,13 +55,18 @@ class ScoreOptions(Protocol):
     @property
     def world(self) -> str: ...
     @property
-    def questions(self) -> str: ...
-    @property
     def seed(self) -> int: ...
     @property
     def items(self) -> int: ...
     @property
     def world_options(self) -> Mapping[str, Any]: ...
+
+
+class ScoreOptions(SeatOptions, Protocol):
+    """What ``threeworlds score`` was asked."""
+
+    @property
+    def questions(self) -> str: ...
 
 
 Found = tuple[list[Row], list[Difference], list[Film]]
@@ -100,7 +107,8 @@ def _put(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> F
 
 
 def _ask(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> Found:
-    answers: Answers = import_module(f"threeworlds.score.{question}").ask(exam, entrants)
+    ask = import_module(f"threeworlds.score.{question}").ask
+    answers: Answers = pooled([ask(exam, team) for team in teams_of(entrants)], exam, seeds_of(entrants))
     rows = [*answers.rows, *(row for m in answers.measured for row in rows_of(m, exam, entrants))]
     differences = [d for m in answers.measured for d in differences_of(m, exam)]
     return rows, differences, list(write_films(answers.films, out))
@@ -186,6 +194,7 @@ def make_entrant(model: Any, card: Card, path: Path, seed: int) -> Entrant:
         untrained=untrained,
         ledger=card.ledger,
         checkpoint=path.name,
+        seed=card.seed,
     )
 
 
@@ -195,19 +204,7 @@ def run_score(options: ScoreOptions) -> Result:
 
     use_machine()
     questions = checked_questions(options.questions)
-    seated = [entrant_of(path, options.seed) for path in options.checkpoints]
-    names = [entrant.route for entrant, _ in seated]
-    if len(set(names)) < len(names):
-        raise ValueError(f"two checkpoints of one route: {', '.join(names)}; score them one at a time")
-    _check_specs(options.world, [card for _, card in seated])
-    options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out) as folder:
-        clips = Path(folder) / "clips"
-        size = seated[0][1].spec.height
-        count = EPISODES_PER_ITEM * options.items
-        drawn: dict[str, Any] = {"seed": EXAM_SEEDS + options.seed, "options": options.world_options}
-        store = generate(options.world, clips, episodes=count, size=size, **drawn)
-        exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
+    with seated(options) as (exam, entrants, data):
         paths = " ".join(str(path) for path in options.checkpoints)
         command = (
             f"threeworlds score {paths} --world {options.world} --seed {options.seed} --items {options.items}"
@@ -215,8 +212,29 @@ def run_score(options: ScoreOptions) -> Result:
             + (f" --questions {options.questions}" if options.questions else "")
             + f" --out {options.out}"
         )
-        entrants = [entrant for entrant, _ in seated]
-        return write_scorecard(exam, entrants, questions, options.out, command=command, data=store.summary(), curves={})
+        return write_scorecard(exam, entrants, questions, options.out, command=command, data=data, curves={})
+
+
+@contextmanager
+def seated(options: SeatOptions) -> Iterator[tuple[Exam, list[Entrant], Mapping[str, Any]]]:
+    """The exam, the trained models at it, and what is known of its clips, which are gone afterwards.
+
+    Raises ValueError where two models are of one route, or were trained on another world or size.
+    """
+    pairs = [entrant_of(path, options.seed) for path in options.checkpoints]
+    names = [entrant.route for entrant, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two checkpoints of one route: {', '.join(names)}; score them one at a time")
+    _check_specs(options.world, [card for _, card in pairs])
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out) as folder:
+        clips = Path(folder) / "clips"
+        size = pairs[0][1].spec.height
+        count = EPISODES_PER_ITEM * options.items
+        drawn: dict[str, Any] = {"seed": EXAM_SEEDS + options.seed, "options": options.world_options}
+        store = generate(options.world, clips, episodes=count, size=size, **drawn)
+        exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
+        yield exam, [entrant for entrant, _ in pairs], store.summary()
 
 
 def checked_questions(text: str) -> tuple[str, ...]:

@@ -1,0 +1,27 @@
+"""The experiment with two judges runs, and both say of the cheats what they must."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("worldproof")
+ROOT = Path(__file__).parents[2]
+
+
+def test_both_judges_know_the_world_from_a_still_picture(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("worldproof_experiment", ROOT / "experiments" / "worldproof.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(sys, "argv", ["worldproof.py", "--items", "12", "--out", str(tmp_path / "found.json")])
+    script.main()
+    found = json.loads((tmp_path / "found.json").read_text())
+    for side in ("theirs", "ours"):
+        assert not any(verdict["better"] for verdict in found[side]["copies the last frame"].values())
+    honest, deaf = found["theirs"]["the world itself"], found["theirs"]["reads the truth, ignores actions"]
+    assert honest[script.DIVERGENCE] == {"value": 0.0, "better": True}
+    assert not deaf[script.DIVERGENCE]["better"]
+    assert found["ours"]["the world itself"]["action_following"]["better"]
+    assert not found["ours"]["reads the truth, ignores actions"]["action_following"]["better"]
