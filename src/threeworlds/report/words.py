@@ -13,6 +13,7 @@ from threeworlds.types import Row
 QUESTIONS: dict[str, tuple[str, str]] = {
     "prediction": ("Prediction", "Given the first frames of a clip nobody trained on: what comes next?"),
     "physics": ("Physics", "Do things move as the law says, inside and outside the range seen in training?"),
+    "physics_iq": ("Physics-IQ", "Does it move where, when and how much the true film moves, up to chance?"),
     "hallucination": ("Hallucination", "Do objects vanish, appear or teleport?"),
     "control": ("Control", "Does the model do what its action input says?"),
     "imitation": ("Imitation", "What is a policy worth that was learnt with only a few labelled actions?"),
@@ -29,6 +30,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
 # The metric that speaks for a question in the summary: the first of these that was measured.
 HEADLINES: dict[str, tuple[str, ...]] = {
     "prediction": ("mse_h1", "psnr_h1"),
+    "physics_iq": ("score",),
     "physics": ("uniform_in", "collision_in", "parabola_in", "passive_error_h8"),
     "hallucination": ("clean_fraction",),
     "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi"),

@@ -39,7 +39,9 @@ QUESTIONS = (
     "play",
     "cost",
 )
-ON_REQUEST = ("imitation", "reward")  # asked by name alone: the one trains policies, the other needs recipe `reward`
+# Asked by name alone: imitation trains policies, for minutes; reward needs the recipe of that name; physics_iq is
+# another benchmark's measure.
+ON_REQUEST = ("imitation", "reward", "physics_iq")
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)
