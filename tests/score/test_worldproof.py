@@ -12,10 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_both_judges_know_the_world_from_a_still_picture(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("worldproof_experiment", ROOT / "experiments" / "worldproof.py")
+    spec = importlib.util.spec_from_file_location(
+        "worldproof_experiment", ROOT / "experiments" / "judged_by_worldproof.py"
+    )
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    monkeypatch.setattr(sys, "argv", ["worldproof.py", "--items", "12", "--out", str(tmp_path / "found.json")])
+    monkeypatch.setattr(
+        sys, "argv", ["judged_by_worldproof.py", "--items", "12", "--out", str(tmp_path / "found.json")]
+    )
     script.main()
     found = json.loads((tmp_path / "found.json").read_text())
     for side in ("theirs", "ours"):

@@ -50,7 +50,15 @@ def test_a_run_is_kept_scored_and_found_again(run, tmp_path, monkeypatch):
     kept = tmp_path / "zoo" / "arena-jepa-debug"
     assert {file.name for file in kept.iterdir()} == {"model.safetensors", "config.json", "card.json"}
     assert (kept / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
-    given = {"video": None, "size": None, "world": "arena", "routes": "sora,jepa", "recipe": "small", "seed": 3}
+    given = {
+        "video": None,
+        "size": None,
+        "world": "arena",
+        "routes": "sora,jepa",
+        "recipe": "small",
+        "seed": 3,
+        "seeds": "",
+    }
     options = SimpleNamespace(zoo=True, out=tmp_path / "scored", items=ITEMS, world_options={}, **given)
     result = run_compare(options)
     assert {row.checkpoint for row in result.rows} == {"arena-jepa-debug"}  # no sora in this zoo

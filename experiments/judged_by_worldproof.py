@@ -6,7 +6,7 @@ correction; worldproof, which has no test, by its score beside that of its own c
 its counts), roll-out by roll-out: a paired interval that holds zero, or lies on the wrong side, is "no better".
 
     pip install --no-deps worldproof==0.1.0
-    python experiments/worldproof.py --items 40 --out results/worldproof.json
+    python experiments/judged_by_worldproof.py --items 40 --out results/worldproof.json
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def main() -> None:
     exam = make_exam("arena", items=asked.items, seed=asked.seed)
     models = contestants(exam)
     found = {
-        "command": "python experiments/worldproof.py " + " ".join(sys.argv[1:]),
+        "command": "python experiments/judged_by_worldproof.py " + " ".join(sys.argv[1:]),
         "peer": "worldproof 0.1.0",
         "items": asked.items,
         "theirs": their_verdicts(exam, models),
