@@ -25,7 +25,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "score"))
 from planted import CopyLast, Deaf, DeafOracle, Player, make_exam, seat
 
-from threeworlds.score import control, hallucination, prediction
+from threeworlds.score import control, prediction
 from threeworlds.score.exam import GIVEN, Exam, corrected, differences_of
 from threeworlds.score.films import to_uint8
 from threeworlds.score.stats import paired_difference, separable
@@ -37,7 +37,6 @@ DIVERGENCE = "counterfactual_divergence"
 OURS = (  # question, metric, floor
     (prediction, "psnr_h8", "copy the last frame"),
     (control, "action_following", "no command"),
-    (hallucination, "clean_fraction", "another clip"),
 )
 
 
