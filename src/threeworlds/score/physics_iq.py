@@ -79,7 +79,7 @@ def scores(truth: Tensor, film: Tensor) -> dict[str, np.ndarray]:
     """Each score of TEXTS for films [n, t, c, h, w] in [-1, 1]: {name: [n]}."""
     a, b = motion_masks(to_uint8(truth), kernel=SMALL), motion_masks(to_uint8(film), kernel=SMALL)
     return {
-        "spatial": iou(a.any(1), b.any(1)),
+        "spatial": iou(np.asarray(a.any(1)), np.asarray(b.any(1))),
         "weighted_spatial": iou(a.mean(1), b.mean(1)),
         "spatiotemporal": iou(a.reshape(-1, *a.shape[2:]), b.reshape(-1, *b.shape[2:])).reshape(a.shape[:2]).mean(1),
         "mse": squared_error(film, truth).mean(1),
