@@ -110,11 +110,26 @@ class MaskedDynamics(Dynamics):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
         hidden = hidden_tokens(tokens.shape, self.config.clean)
-        seen = torch.where(hidden, self.mask, self.corrupt(tokens))
+        seen = torch.where(hidden, self.mask, self.corrupt(self._rehearse(tokens, codes)))
         logits = self.read_out(self._states(seen, codes, None, 0)[0][hidden], self.codebook)
         loss = F.cross_entropy(logits, tokens[hidden])
         right = (logits.argmax(-1) == tokens[hidden]).float().mean()
         return loss, {"accuracy": right.detach()}
+
+    @torch.no_grad()
+    def _rehearse(self, tokens: Tensor, codes: Tensor) -> Tensor:
+        """Some clips as the model itself would have them: frames after the first, guessed in a pass (arXiv 1506.03099).
+
+        What follows is learnt from them as it is: from a body half lost, the whole one.
+        """
+        count = int(self.config.rehearsed * len(tokens))
+        if not count:
+            return tokens
+        hidden = hidden_tokens(tokens[:count].shape, 0.0)
+        hidden[:, 0] = False
+        logits = self.logits(torch.where(hidden, self.mask, tokens[:count]), codes[:count])[0]
+        guessed = torch.distributions.Categorical(logits=logits).sample()
+        return torch.cat([torch.where(hidden, guessed, tokens[:count]), tokens[count:]])
 
     def logits(self, tokens: Tensor, codes: Tensor, past: Cache | None = None, first: int = 0) -> tuple[Tensor, Cache]:
         """tokens [b, t, n], codes [b, t] -> logits [b, t, n, v] and the cache that includes these frames.

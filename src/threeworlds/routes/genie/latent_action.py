@@ -34,6 +34,7 @@ class LatentAction(nn.Module):
 
     labelled_video: Tensor
     labelled_action: Tensor
+    rest: Tensor
 
     def __init__(self, config: LatentActionConfig, height: int, width: int, actions: int) -> None:
         """``actions``: how many true ones there are, where some steps are labelled."""
@@ -42,6 +43,7 @@ class LatentAction(nn.Module):
         self.pool = max(1, min(height, width) // SIZE)
         self.height, self.width = height // self.pool, width // self.pool
         self.watch = CollapseWatch()
+        self.register_buffer("rest", torch.zeros((), dtype=torch.long))
         if config.labels and actions < 2:
             raise ValueError(f"labels {config.labels}: these clips have no discrete actions to learn names from")
         self.head = nn.Linear(config.latent, actions) if config.labels else None
@@ -86,7 +88,16 @@ class LatentAction(nn.Module):
 
     @torch.no_grad()
     def make_buttons(self, batch: Batch) -> None:
-        """After training: settle what the buttons are."""
+        """After training: settle what the buttons are, and which of them is nobody's doing: least changes under it."""
+        assert batch.video is not None
+        self._settle(batch.video)
+        code = self.infer_codes(batch.video).flatten()
+        change = (batch.video[:, 1:] - batch.video[:, :-1]).square().mean((2, 3, 4)).flatten()
+        total = torch.zeros(self.config.codes).index_add(0, code.cpu(), change.cpu())
+        self.rest.copy_((total / code.cpu().bincount(minlength=self.config.codes)).nan_to_num(torch.inf).argmin())
+
+    def _settle(self, video: Tensor) -> None:
+        """Where buttons are not there yet, make them."""
 
     def _draw(self, video: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Latent actions [b, t - 2, z] of all steps but the first, what they cost, and metrics of their use."""
@@ -150,13 +161,11 @@ class ContinuousAction(LatentAction):
         """video [b, t, c, h, w] -> the nearest button of each step, int64 [b, t - 1]."""
         return torch.cdist(self.latent(video), self.centres.expand(len(video), -1, -1)).argmin(-1)
 
-    @torch.no_grad()
-    def make_buttons(self, batch: Batch) -> None:
-        """k-means over latent actions, once training is over. Deterministic."""
+    def _settle(self, video: Tensor) -> None:
+        """k-means over latent actions. Deterministic."""
         from scipy.cluster.vq import kmeans2
 
-        assert batch.video is not None
-        points = self.latent(batch.video).flatten(0, 1).double().cpu().numpy()
+        points = self.latent(video).flatten(0, 1).double().cpu().numpy()
         runs = [kmeans2(points, self.config.codes, iter=50, minit="++", seed=seed, missing="warn") for seed in range(8)]
         spreads = [float(((points - centres[label]) ** 2).sum()) for centres, label in runs]
         best = runs[spreads.index(min(spreads))][0]

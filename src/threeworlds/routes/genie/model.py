@@ -60,7 +60,7 @@ class Genie(nn.Module):
 
     @torch.no_grad()
     def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
-        """Continue ``context`` by ``frames`` frames under latent actions, or under none (null: let it run)."""
+        """Continue ``context`` by ``frames`` frames under latent actions, or under none (null: it runs on by itself)."""
         start = perf_counter()
         codes = self._codes(context, frames, action)
         generator = torch.Generator().manual_seed(seed)
@@ -96,7 +96,7 @@ class Genie(nn.Module):
         given = context.shape[1] - 1
         if action is None:
             seen = self.actions.infer_codes(context) if given else torch.zeros(len(context), 0, dtype=torch.long)
-            return F.pad(seen, (0, frames), value=self.dynamics.null)
+            return self.told(F.pad(seen, (0, frames), value=self.dynamics.null))
         if action.shape[1] != given + frames:
             raise ValueError(
                 f"{action.shape[1]} codes for {given + 1} given and {frames} new frames; needs {given + frames}"
@@ -105,7 +105,11 @@ class Genie(nn.Module):
             raise ValueError(
                 f"code {int(action.max())}; allowed: 0 to {self.n_codes - 1}, or {self.dynamics.null} for none"
             )
-        return action
+        return self.told(action)
+
+    def told(self, codes: Tensor) -> Tensor:
+        """Codes as the dynamics are told them. No action is not "not told": it is the button that changes least."""
+        return torch.where(codes == self.dynamics.null, self.actions.rest, codes)
 
 
 def stages(model: nn.Module) -> list[Stage]:

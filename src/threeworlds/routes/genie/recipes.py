@@ -77,6 +77,7 @@ class DynamicsConfig:
     frames: int = 8
     action_dropout: float = 0.15  # part of the clips that train without actions (guidance, and the null action)
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
+    rehearsed: float = 0.0  # masked: part of the clips whose context is the model's own guesses, against drift
     clean: float = 0.5  # masked, diffusion: part of the frames that are wholly given
     batch_size: int = 16
     learning_rate: float = 1.5e-3

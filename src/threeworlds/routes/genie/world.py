@@ -66,7 +66,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         if not self.action_space.contains(action):
             raise ValueError(f"code {action}; allowed: 0 to {self.model.n_codes}")
         with torch.no_grad():
-            code = torch.tensor([int(action)])
+            code = self.model.told(torch.tensor([int(action)]))
             tokens, past = self.model.dynamics.next_frame(
                 self._past, code, self._time, self._generator, refinements=self.refinements
             )

@@ -10,7 +10,7 @@ from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.recipes import GeneratorConfig
 from threeworlds.types import Batch
 
-TASKS = ("words", "prefix", "suffix", "both", "scattered", "levels")  # what is clean; "levels": one level per frame
+TASKS = ("words", "picture", "prefix", "suffix", "both", "scattered", "levels")  # what is clean; "levels": one a frame
 LEVELS = (0.2, 0.5)  # times on the path at which surprise is measured: near the noise, so that what is coarse counts
 REMEMBERED = 3  # frames that surprise looks back
 
@@ -96,6 +96,7 @@ def clean_frames(task: Tensor, frames: int) -> Tensor:
     steps = torch.arange(frames)
     head, tail = torch.randint(1, frames // 2 + 1, (2, len(task), 1))
     clean = {
+        "picture": (steps < 1).expand(len(task), -1),
         "prefix": steps < head,
         "suffix": steps >= frames - tail,
         "both": (steps < head) | (steps >= frames - tail.clamp_max(frames - 1 - head)),

@@ -43,8 +43,9 @@ class GeneratorConfig:
     caption_dropout: float = 0.1
     # "flow": flow matching, predicting data; "ddpm": diffusion, predicting v, no data left at the start.
     objective: Literal["flow", "ddpm"] = "flow"
-    # Parts of training: words alone; a prefix, a suffix, both, any frames given; a noise level of its own per frame.
-    tasks: tuple[float, float, float, float, float, float] = (0.35, 0.35, 0.05, 0.05, 0.05, 0.15)
+    # Parts of training: words alone; the first frame, a prefix, a suffix, both, any frames given; a noise level of its
+    # own per frame. With the first frame alone, words must tell where things go: nothing else does.
+    tasks: tuple[float, float, float, float, float, float, float] = (0.35, 0.0, 0.35, 0.05, 0.05, 0.05, 0.15)
     causal: bool = False  # given frames look only at given ones before them, so that a stream can keep what they say
     given_noise: float = 0.0  # on given frames in training: the model's own frames are not perfect, and it streams them
     stills: int = 0  # frames of each clip trained as pictures too; words then make the first frame, and that the clip
@@ -79,14 +80,16 @@ def small() -> SoraConfig:
 
 
 def base() -> SoraConfig:
-    """An hour on two cores, 32 or 64 pixels, for clips with captions."""
+    """An hour on two cores, 32 or 64 pixels, for clips with captions: words make a picture, and that the clip."""
     return SoraConfig(
-        autoencoder=AutoencoderConfig(share=0.1),
+        autoencoder=AutoencoderConfig(kl=1e-3, share=0.08),
         generator=GeneratorConfig(
+            layers=5,
             caption_dropout=0.15,
-            tasks=(0.05, 0.6, 0.1, 0.1, 0.0, 0.15),
-            stills=4,
-            at_captions=0.5,
+            tasks=(0.05, 0.45, 0.2, 0.05, 0.05, 0.05, 0.15),
+            stills=2,
+            at_captions=0.9,
+            batch_size=32,
             steps=16,
             noise=1.0,
             guidance=4.0,
