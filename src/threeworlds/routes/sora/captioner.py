@@ -167,6 +167,7 @@ def stages(model: nn.Module) -> list[Stage]:
             stride=config.stride,
             batch_size=config.batch_size,
             columns=("video", "caption"),
+            at_captions=1.0,
             prepare=model.learn_words,
             optim=Optim(learning_rate=config.learning_rate),
         )
