@@ -61,13 +61,15 @@ def test_each_task_leaves_the_frames_clean_that_its_name_says(name):
     both_ends = clean[:, 0].any() and clean[:, -1].any()
     assert not clean.all(1).any()
     assert clean.any() == (name not in ("words", "levels"))
-    if name in ("prefix", "both"):
+    if name in ("picture", "prefix", "both"):
         assert clean[:, 0].all()
+    if name == "picture":
+        assert not clean[:, 1:].any()
     if name in ("suffix", "both"):
         assert clean[:, -1].all()
     assert both_ends == (name in ("both", "scattered"))
     changes = (clean[:, 1:] != clean[:, :-1]).sum(1)
-    assert name == "scattered" or changes.max() <= {"prefix": 1, "suffix": 1, "both": 2}.get(name, 0)
+    assert name == "scattered" or changes.max() <= {"picture": 1, "prefix": 1, "suffix": 1, "both": 2}.get(name, 0)
 
 
 def test_frames_to_be_made_share_a_level_unless_each_has_its_own():

@@ -60,7 +60,7 @@ class Genie(nn.Module):
 
     @torch.no_grad()
     def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
-        """Continue ``context`` by ``frames`` frames under latent actions, or under none (null: it runs on by itself)."""
+        """Continue ``context`` by ``frames`` frames under latent actions, or under none: it runs on."""
         start = perf_counter()
         codes = self._codes(context, frames, action)
         generator = torch.Generator().manual_seed(seed)

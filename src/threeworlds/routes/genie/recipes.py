@@ -112,7 +112,7 @@ def base() -> GenieConfig:
     return GenieConfig(
         tokenizer=TokenizerConfig(channels=(24, 48, 64), share=0.25),
         actions=LatentActionConfig(share=0.1),
-        dynamics=DynamicsConfig(layers=5, refinements=6, guidance=1.5),
+        dynamics=DynamicsConfig(layers=5, rehearsed=0.4, refinements=6, temperature=0.0),
     )
 
 
