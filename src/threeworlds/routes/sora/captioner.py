@@ -69,7 +69,7 @@ class Captioner(nn.Module):
             raise ValueError("a captioner learns from captions, and these clips have none")
         self.config, width = config, config.width
         self.register_buffer("words", torch.zeros(config.vocabulary, LETTERS, dtype=torch.uint8))
-        self.see = Encoder(config.channels, width)
+        self.see = Encoder(config.channels, width, inputs=6)
         self.reader = nn.ModuleList(Layer(width, config.heads, reads=False) for _ in range(config.layers))
         self.embedding = nn.Embedding(config.vocabulary, width)
         self.writer = nn.ModuleList(Layer(width, config.heads, reads=True) for _ in range(config.layers))
@@ -131,8 +131,9 @@ class Captioner(nn.Module):
         return [bytes(row).rstrip(b"\0").decode() for row in self.words.tolist()]
 
     def _read(self, video_btchw: Tensor) -> Tensor:
-        """The clip as tokens [b, n, d]."""
-        frames = video_btchw.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        """The clip as tokens [b, n, d]. Beside each frame goes its change: there one sees which way bodies move."""
+        change = F.pad(video_btchw[:, 1:] - video_btchw[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+        frames = torch.cat([video_btchw, change], dim=2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         cells = self.see(frames).unflatten(0, video_btchw.shape[:2])
         rope = self._rope(cells.shape[1], *cells.shape[-2:])
         x = cells.flatten(3).transpose(2, 3).flatten(1, 2)
