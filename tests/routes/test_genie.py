@@ -180,6 +180,34 @@ def test_buttons_are_the_clusters_there_are():
     assert torch.equal(codes[:5], codes[5:10])
 
 
+def test_no_action_is_the_button_under_which_least_changes(genie, picture, monkeypatch):
+    """Button 2 stands still, 1 flashes, and 3, under which nothing changes at all, was used once: too rare to count."""
+    video = 0.01 * torch.randn(1, 101, 3, 32, 32)
+    video[:, 1::2] += 1.0
+    video[:, 60:] = 0.01 * torch.randn(1, 41, 3, 32, 32)
+    video[:, -1] = video[:, -2]
+    codes = torch.tensor([[1] * 60 + [2] * 39 + [3]])
+    monkeypatch.setattr(genie.actions, "_settle", lambda video: None)
+    monkeypatch.setattr(genie.actions, "infer_codes", lambda video: codes)
+    genie.actions.make_buttons(Batch(video=video))
+    assert genie.told(torch.tensor([0, genie.dynamics.null])).tolist() == [0, 2]
+    monkeypatch.undo()
+    context = torch.from_numpy(picture).permute(2, 0, 1)[None, None].float() / 127.5 - 1
+    left_alone = genie.predict(context, 3, seed=1).video
+    assert torch.equal(left_alone, genie.predict(context, 3, action=torch.full((1, 3), 2), seed=1).video)
+
+
+def test_a_rehearsed_clip_keeps_its_first_frame_and_holds_guesses_after_it():
+    dynamics = build("masked", rehearsed=0.5)
+    tokens, codes = torch.randint(20, (8, 6, 4)), torch.zeros(8, 6, dtype=torch.long)
+    torch.manual_seed(0)
+    seen = dynamics._rehearse(tokens, codes)
+    assert torch.equal(seen[4:], tokens[4:])
+    assert torch.equal(seen[:, 0], tokens[:, 0])
+    assert (seen[:4, 1:] != tokens[:4, 1:]).any()
+    assert build("masked")._rehearse(tokens, codes) is tokens
+
+
 def test_the_dream_is_a_gymnasium_environment(genie, picture):
     world = GenieWorld(genie)
     first, _ = world.reset(seed=0, options={"image": picture})

@@ -26,6 +26,7 @@ from threeworlds.types import Batch
 
 SIZE = 32  # the model looks at pictures of about this many pixels a side; larger frames are averaged down
 DECAY = 0.95  # of the codebook's running means: a dead code waits 60 steps for its reset
+RARE = 0.02  # of the steps: a button used less than that is not what the world does by itself
 PROBED = 4  # clips of a batch on which another step's code is tried
 
 
@@ -93,8 +94,9 @@ class LatentAction(nn.Module):
         self._settle(batch.video)
         code = self.infer_codes(batch.video).flatten()
         change = (batch.video[:, 1:] - batch.video[:, :-1]).square().mean((2, 3, 4)).flatten()
-        total = torch.zeros(self.config.codes).index_add(0, code.cpu(), change.cpu())
-        self.rest.copy_((total / code.cpu().bincount(minlength=self.config.codes)).nan_to_num(torch.inf).argmin())
+        used = code.bincount(minlength=self.config.codes)
+        total = change.new_zeros(self.config.codes).index_add(0, code, change)
+        self.rest.copy_(torch.where(used >= RARE * len(code), total / used, torch.inf).argmin())
 
     def _settle(self, video: Tensor) -> None:
         """Where buttons are not there yet, make them."""

@@ -108,18 +108,6 @@ class Captioner(nn.Module):
         vocabulary = self.vocabulary
         return tuple(" ".join(vocabulary[i] for i in _until_end(row)) for row in said[:, 1:].tolist())
 
-    @torch.no_grad()
-    def likelihood(self, video: Tensor, captions: Sequence[str]) -> Tensor:
-        """Log-probability of each caption given its film [b, t, 3, h, w], nats a film: [b].
-
-        Of a longer film the first ``span`` frames are looked at; a shorter one stands still at its end.
-        """
-        frames = torch.arange(0, self.span, self.config.stride).clamp_max(video.shape[1] - 1)
-        target, mask = self._target(captions)
-        logits = self._write(F.pad(target[:, :-1], (1, 0)), self._read(video[:, frames]))
-        words = -F.cross_entropy(logits.transpose(1, 2), target, reduction="none")
-        return (words * mask).sum(1)
-
     @property
     def span(self) -> int:
         """Frames of video that one caption speaks of."""

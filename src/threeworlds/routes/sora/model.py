@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Literal
 
@@ -14,15 +13,11 @@ from threeworlds.flow.path import PATHS, Path
 from threeworlds.flow.solver import Velocity, solver_named, time_grid
 from threeworlds.nn.minilm import NAME as PRETRAINED
 from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
-from threeworlds.routes.sora.captioner import Captioner
-from threeworlds.routes.sora.captioner import stages as captioner_stages
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
 from threeworlds.routes.sora.recipes import SoraConfig
 from threeworlds.routes.sora.rollout import between
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, State
-
-Draw = Callable[[int, Sequence[str]], Tensor]
 
 
 class Sora(nn.Module):
@@ -35,7 +30,6 @@ class Sora(nn.Module):
         self.config, self.spec = config, spec
         self.autoencoder = build_autoencoder(config, spec)
         self.generator = Generator(config.generator, self.autoencoder.channels, self.autoencoder.grid)
-        self.judge = Captioner(config.judge.captioner, spec) if config.judge and spec.captioned else None
 
     @torch.no_grad()
     def generate(self, prompt: Prompt, *, seed: int) -> Imagined:
@@ -44,7 +38,7 @@ class Sora(nn.Module):
         batch = len(prompt.video) if prompt.video is not None else len(prompt.caption or ("",) * prompt.batch)
         given = self.autoencoder.encode(prompt.video) if prompt.video is not None else self._nothing(batch)
         captions = prompt.caption or ("",) * batch
-        latent = self._imagined(given, prompt.frames, captions, torch.Generator().manual_seed(seed))
+        latent = self._roll_out(given, prompt.frames, captions, torch.Generator().manual_seed(seed))
         video = self.autoencoder.decode(latent)
         return Imagined(video=video, seconds=perf_counter() - start)
 
@@ -69,33 +63,6 @@ class Sora(nn.Module):
     def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
         """Flow-matching loss of each frame after the ones before it. ``action`` is not used: this route takes none."""
         return flow_surprise(self.generator, self.autoencoder.encode(video))
-
-    def best_of(self, draw: Draw, captions: Sequence[str]) -> Tensor:
-        """Of several draws for each caption, the one the judge finds likeliest to have it (reranking: DALL-E, arXiv
-        2102.12092, section 2.6). Without a judge, or without words, the only one.
-
-        Args:
-            draw: (how many times each caption, the captions so repeated) -> latents [b times, t, c, y, x].
-            captions: b texts.
-        """
-        if self.judge is None or not any(captions):
-            return draw(1, captions)
-        assert self.config.judge is not None
-        times = self.config.judge.candidates
-        repeated = [caption for caption in captions for _ in range(times)]
-        drawn = draw(times, repeated)
-        liked = self.judge.likelihood(self.autoencoder.decode(drawn), repeated).unflatten(0, (-1, times))
-        return drawn.unflatten(0, (-1, times))[torch.arange(len(captions)), liked.argmax(1)]
-
-    def _imagined(self, given: Tensor, frames: int, captions: Sequence[str], generator: torch.Generator) -> Tensor:
-        """Latents of the whole film. Where pictures were trained: the best picture, then the best film from it."""
-        if self.judge is not None and self.config.generator.stills and not given.shape[1] and frames > 1:
-            given = self._imagined(given, 1, captions, generator)
-
-        def draw(times: int, repeated: Sequence[str]) -> Tensor:
-            return self._roll_out(given.repeat_interleave(times, 0), frames, repeated, generator)
-
-        return self.best_of(draw, captions)
 
     def _nothing(self, batch: int) -> Tensor:
         return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid)
@@ -188,17 +155,13 @@ def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | Pixel
 
 
 def stages(model: nn.Module) -> list[Stage]:
-    """The compression network (if there is one to train), the generator on its latents, the judge of what it draws."""
+    """First the compression network (if there is one to train), then the generator on its latents."""
     assert isinstance(model, Sora)
-    first = [] if isinstance(model.autoencoder, PixelPatches) else [_compression_stage(model.autoencoder)]
-    last = [] if model.judge is None else [_judge_stage(model)]
-    rest = 1 - sum(stage.share for stage in first + last)
-    return [*first, _generator_stage(model, share=rest), *last]
-
-
-def _compression_stage(autoencoder: Autoencoder) -> Stage:
+    autoencoder = model.autoencoder
+    if isinstance(autoencoder, PixelPatches):
+        return [_generator_stage(model, share=1.0)]
     config = autoencoder.config
-    return Stage(
+    compression = Stage(
         name="autoencoder",
         module=autoencoder,
         share=config.share,
@@ -207,12 +170,7 @@ def _compression_stage(autoencoder: Autoencoder) -> Stage:
         optim=Optim(learning_rate=config.learning_rate),
         finish=autoencoder.normalise,
     )
-
-
-def _judge_stage(model: Sora) -> Stage:
-    assert model.judge is not None and model.config.judge is not None
-    (stage,) = captioner_stages(model.judge)
-    return replace(stage, name="judge", share=model.config.judge.share)
+    return [compression, _generator_stage(model, share=1 - config.share)]
 
 
 def _generator_stage(model: Sora, share: float) -> Stage:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from threeworlds.routes.sora.captioner import CaptionerConfig
-
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
@@ -63,19 +61,9 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """A captioner that reads what was drawn; of several draws, the one whose caption it finds likeliest is kept."""
-
-    captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
-    candidates: int = 8  # draws of a film from words: of its first picture, then of the film that follows
-    share: float = 0.08  # of the route's budget
-
-
-@dataclass(frozen=True, kw_only=True)
 class SoraConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    judge: JudgeConfig | None = None  # of films from words, for clips with captions
 
 
 def debug() -> SoraConfig:
@@ -106,7 +94,6 @@ def base() -> SoraConfig:
             noise=1.0,
             guidance=4.0,
         ),
-        judge=JudgeConfig(),
     )
 
 

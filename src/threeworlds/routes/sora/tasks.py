@@ -45,11 +45,7 @@ def text_to_video(
 ) -> Imagined:
     """A film of any ``size`` (height, width; None: that of training) from words."""
     empty = _nothing(model, len(captions), size)
-    if model.judge is None or not model.config.generator.stills or frames == 1:
-        return _bridge(model, empty, empty, frames, captions, sampling)
-    first = _bridge(model, empty, empty, 1, captions, sampling)
-    rest = extend(model, first.video, captions, frames=frames - 1, sampling=sampling)
-    return Imagined(video=rest.video, seconds=first.seconds + rest.seconds)
+    return _bridge(model, empty, empty, frames, captions, sampling)
 
 
 def still(
@@ -129,14 +125,8 @@ def _bridge(
     if frames < 1:
         raise ValueError(f"frames={frames}: at least 1")
     start = perf_counter()
-    size = model.config.generator.frames
-
-    def draw(times: int, repeated: Sequence[str]) -> Tensor:
-        ends = [end.repeat_interleave(times, 0) for end in (head, tail)]
-        made = between(_fill(model, repeated, sampling), *ends, frames, size)
-        return torch.cat([ends[0], made, ends[1]], dim=1)
-
-    video = model.autoencoder.decode(model.best_of(draw, captions))
+    made = between(_fill(model, captions, sampling), head, tail, frames, model.config.generator.frames)
+    video = model.autoencoder.decode(torch.cat([head, made, tail], dim=1))
     return Imagined(video=video, seconds=perf_counter() - start)
 
 
