@@ -22,6 +22,7 @@ def work(rank: int, meeting: str, out: str) -> None:
     loss.backward()
     dist.all_reduce(scale.grad)
     torch.save((loss.detach(), scale.grad / 2), f"{out}/{rank}.pt")  # averaged, as DistributedDataParallel does
+    dist.barrier()  # neither leaves while the other still talks to it
     dist.destroy_process_group()
 
 
