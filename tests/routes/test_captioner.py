@@ -37,6 +37,16 @@ def test_it_learns_to_say_what_it_is_shown():
     assert model.caption(batch.video.flip(0)) == tuple(COLOURS)[::-1]
 
 
+def test_beside_each_frame_goes_its_change():
+    model, video, seen = Captioner(CONFIG, SPEC), torch.randn(2, 3, 3, 16, 16), []
+    model.see.register_forward_pre_hook(lambda module, given: seen.append(given[0].unflatten(0, (2, 3))))
+    model._read(video)
+    frames, change = seen[0].chunk(2, dim=2)
+    assert torch.equal(frames, video)
+    assert not change[:, 0].any()
+    torch.testing.assert_close(change[:, 1:], video[:, 1:] - video[:, :-1])
+
+
 def test_a_word_does_not_see_those_after_it():
     torch.manual_seed(0)
     model = Captioner(CONFIG, SPEC)

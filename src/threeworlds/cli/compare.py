@@ -38,7 +38,7 @@ class Compare:
     items: int = 200
     """Held-out episodes to score on."""
     option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Variant of the world, such as combinations=heldout (arena) or task=parabola (motion)."""
+    """Variant of the world, such as combinations=all (arena) or task=parabola (motion)."""
     zoo: bool = False
     """Score the trained models in ./zoo, in place of training."""
 

@@ -28,7 +28,7 @@ class Export:
     items: int = 20
     """Films a model."""
     option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Variant of the world, such as combinations=heldout (arena)."""
+    """Variant of the world, such as combinations=all (arena)."""
 
     @property
     def world_options(self) -> dict[str, str]:

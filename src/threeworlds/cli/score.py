@@ -28,7 +28,7 @@ class Score:
     items: int = 200
     """Held-out episodes to score on."""
     option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Variant of the world, such as combinations=heldout (arena) or task=parabola (motion)."""
+    """Variant of the world, such as combinations=all (arena) or task=parabola (motion)."""
 
     @property
     def world_options(self) -> dict[str, str]:
