@@ -10,7 +10,7 @@ from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge
 from threeworlds.routes.sora.model import Sora
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.routes.sora.stream import stream
-from threeworlds.routes.sora.tasks import Sampling, connect, extend, still
+from threeworlds.routes.sora.tasks import Sampling, connect, extend, still, text_to_video
 from threeworlds.types import Batch, ClipSpec
 
 SPEC = ClipSpec(height=16, width=16, fps=10, captioned=True)
@@ -144,3 +144,19 @@ def test_the_adversarial_loss_is_a_choice_that_trains_everything():
     assert all(p.grad.norm() > 0 for p in other.critic.parameters() if p.ndim > 1)
     assert metrics["critic"] > 0
     assert all(p.grad.isfinite().all() for p in other.parameters())
+
+
+@torch.no_grad()
+def test_a_finer_grid_codes_and_shows_the_same_frames():
+    torch.manual_seed(0)
+    model = Sora(replace(debug(), autoencoder=replace(debug().autoencoder, factor=4)), SPEC).eval()
+    assert model.autoencoder.encode(film(3)).shape == (2, 3, 4, 4, 4)
+    assert model.reconstruct(film(3)).shape == (2, 3, 3, 16, 16)
+    assert text_to_video(model, ["a red disc"], frames=4, size=(24, 32)).video.shape == (1, 4, 3, 24, 32)
+    with pytest.raises(ValueError, match=r"multiples of 8 "):
+        text_to_video(model, ["a red disc"], frames=4, size=(20, 32))
+
+
+def test_a_finer_grid_of_films_is_refused():
+    with pytest.raises(ValueError, match="factor=4 with kind='causal'"):
+        autoencoder_of(factor=4)

@@ -18,7 +18,11 @@ NEEDS = {
     "C10": ("jepa", "prediction", "mse_h8", ("copy the last frame",)),
     "C12": ("genie", "physics", "passive_error_h8", ("copy the last frame",)),
 }
-UNASKED = ("C1", "C2", "C9", "C11")  # no single comparison holds their experiment
+PAIRS = {  # claim -> what must win, over what, in which questions: routes that a comparison holds twice
+    "C1": ("sora", "sora-pixels", (("prediction", "mse_h4"), ("prediction", "position_error_h4"))),
+    "C2": ("genie", "genie-one-code", (("control", "action_following"), ("prediction", "mse_h4"))),
+    "C9": ("jepa-second-order", "jepa-free", (("physics", "uniform_out"), ("physics", "uniform_out_code"))),
+}
 ABOVE_FLOOR = Difference(  # without it, C3 is not tested
     question="prediction", metric="alone_mse_h1", first="sora", second="copy the last frame", value=-0.1, low=-0.2,
     high=-0.05, n=200, verdict="first better",
@@ -74,7 +78,7 @@ def test_pictures_that_do_not_beat_the_last_frame_test_no_quality():
 def test_every_claim_with_a_rule_is_judged_once_and_states_its_rule():
     verdicts = judge_claims(result_of())
     assert [v.claim for v in verdicts] == [claim for claim, *_ in CLAIMS]
-    assert {v.claim for v in verdicts} == {*NEEDS, *UNASKED, "C4"}
+    assert {v.claim for v in verdicts} == {*NEEDS, *PAIRS, "C4", "C11"}
     assert all(v.text and v.rule for v in verdicts)
     assert {(v.verdict, v.evidence) for v in verdicts} == {("not tested", ())}
 
@@ -185,3 +189,30 @@ def test_one_generative_route_alone_tests_nothing():
 def test_every_route_must_run_on_without_action(words, expected):
     made = [replace(difference("C12", "copy the last frame", word), first=f"r{i}") for i, word in enumerate(words)]
     assert verdict("C12", made).verdict == expected
+
+
+def pair(first, second, question, metric, verdict="first better"):
+    return Difference(
+        question=question, metric=metric, first=first, second=second, value=0.5, low=0.4, high=0.6, n=200,
+        verdict=verdict,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", PAIRS)
+def test_a_route_held_twice_must_win_everywhere(claim):
+    one, other, asked = PAIRS[claim]
+    won = [pair(one, other, *each) for each in asked]
+    assert verdict(claim, won).verdict == "supported"
+    assert verdict(claim, [swapped(d) for d in won]).verdict == "supported"
+    assert verdict(claim, [won[0], replace(won[1], verdict="second better")]).verdict == "refuted"
+    assert verdict(claim, [won[0], replace(won[1], verdict="not separable")]).verdict == "not separable"
+    assert verdict(claim, [replace(d, second="another") for d in won]).verdict == "not tested"
+
+
+def test_only_two_predict_where_both_beat_the_joint_one():
+    asked = ("understanding", "position_r_h8")
+    predictive, generative = (pair(one, "jepa-joint", *asked) for one in ("jepa", "jepa-generative"))
+    assert verdict("C11", [predictive, generative]).verdict == "supported"
+    assert verdict("C11", [predictive, replace(generative, verdict="second better")]).verdict == "refuted"
+    assert verdict("C11", [replace(predictive, verdict="not separable"), generative]).verdict == "not separable"
+    assert verdict("C11", [predictive]).verdict == "not tested"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
 from threeworlds.cli.console import say
+
+if TYPE_CHECKING:
+    from threeworlds.score.compare import Contestant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,9 @@ class Compare:
     """Held-out episodes to score on."""
     option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
     """Variant of the world, such as combinations=all (arena) or task=parabola (motion)."""
+    variant: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=ROUTE:KEY=VALUE")] = ()
+    """A route once more, under a name of its own and with some of its recipe changed, such as
+    pixels=sora:autoencoder.kind=pixels:generator.patch=1. (repeatable)"""
     zoo: bool = False
     """Score the trained models in ./zoo, in place of training."""
 
@@ -48,6 +54,13 @@ class Compare:
         from threeworlds.cli.overrides import world_options
 
         return world_options(self.world, self.option) if self.option else {}
+
+    @property
+    def variants(self) -> dict[str, Contestant]:
+        """--variant, each with its whole config."""
+        from threeworlds.cli.overrides import variants
+
+        return variants(self.variant, self.recipe) if self.variant else {}
 
     def run(self) -> None:
         from threeworlds.report import write_report

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
+if TYPE_CHECKING:
+    from threeworlds.score.compare import Contestant
+
 Config = TypeVar("Config")
+NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
@@ -29,6 +34,27 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         words += [f"--{key}", *value.split(",")]
     style = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
     return tyro.cli(type(config), default=config, args=words, prog="--set", add_help=False, config=style)
+
+
+def variants(texts: Sequence[str], recipe: str) -> dict[str, Contestant]:
+    """Routes with changed recipes, by name, from words such as "pixels=sora:autoencoder.kind=pixels".
+
+    Raises:
+        ValueError: not of that form, a name given twice or with other signs than letters, digits and "-", or no such
+            route or recipe.
+    """
+    from threeworlds.score.compare import Contestant, checked_routes, named_config
+
+    found: dict[str, Contestant] = {}
+    for text in texts:
+        name, equals, rest = text.partition("=")
+        route, *changes = rest.split(":")
+        if not equals or not NAME.fullmatch(name) or name in found:
+            raise ValueError(f"--variant {text!r}: takes NAME=ROUTE:KEY=VALUE, each NAME of a-z, 0-9 and - once")
+        if len(checked_routes(route)) > 1:
+            raise ValueError(f"--variant {text!r}: {route!r} is more than one route")
+        found[name] = Contestant(route=route, config=override(named_config(route, recipe), changes))
+    return found
 
 
 def world_options(world: str, assignments: Sequence[str]) -> dict[str, str]:

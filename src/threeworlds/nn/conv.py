@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder between pixels and a grid eight times smaller.
+"""Convolutional encoder and decoder between pixels and a grid eight (or four) times smaller.
 
 Frames are images here: b stands for batch times frames. Kernels of 4 and strides of 2 keep every output pixel under the
 same number of weights, so that decoded frames show no checkerboard.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FACTOR = 8  # pixels per grid cell, each way
+FACTOR = 8  # pixels per grid cell, each way; frames are multiples of it, whatever the grid
 
 
 def check_size(height: int, width: int) -> tuple[int, int]:
@@ -33,16 +33,18 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Sequential):
-    """[b, in, h, w] -> [b, out, h / 8, w / 8]."""
+    """[b, in, h, w] -> [b, out, h / factor, w / factor]; ``factor`` is 8 or 4."""
 
-    def __init__(self, channels: tuple[int, int, int], out: int, inputs: int = 3, residuals: int = 1) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int], out: int, inputs: int = 3, residuals: int = 1, factor: int = FACTOR
+    ) -> None:
         first, second, third = channels
         super().__init__(
             nn.Conv2d(inputs, first, 4, 2, 1),
             nn.SiLU(),
             nn.Conv2d(first, second, 4, 2, 1),
             nn.SiLU(),
-            nn.Conv2d(second, third, 4, 2, 1),
+            nn.Conv2d(second, third, 4, 2, 1) if factor == FACTOR else nn.Conv2d(second, third, 3, 1, 1),
             *(Residual(third) for _ in range(residuals)),
             nn.SiLU(),
             nn.Conv2d(third, out, 1),
@@ -50,15 +52,15 @@ class Encoder(nn.Sequential):
 
 
 class Decoder(nn.Sequential):
-    """[b, in, h / 8, w / 8] -> [b, 3, h, w]."""
+    """[b, in, h / factor, w / factor] -> [b, 3, h, w]; ``factor`` is 8 or 4."""
 
-    def __init__(self, channels: tuple[int, int, int], inputs: int, residuals: int = 2) -> None:
+    def __init__(self, channels: tuple[int, int, int], inputs: int, residuals: int = 2, factor: int = FACTOR) -> None:
         first, second, third = channels
         super().__init__(
             nn.Conv2d(inputs, third, 3, padding=1),
             *(Residual(third) for _ in range(residuals)),
             nn.SiLU(),
-            nn.ConvTranspose2d(third, second, 4, 2, 1),
+            nn.ConvTranspose2d(third, second, 4, 2, 1) if factor == FACTOR else nn.Conv2d(third, second, 3, 1, 1),
             Residual(second),
             nn.SiLU(),
             nn.ConvTranspose2d(second, first, 4, 2, 1),

@@ -30,6 +30,14 @@ VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """What is trained under one name: a route, and its config."""
+
+    route: str
+    config: Any
+
+
 class CompareOptions(Protocol):
     """What ``threeworlds compare`` was asked."""
 
@@ -56,6 +64,10 @@ class CompareOptions(Protocol):
     @property
     def zoo(self) -> bool: ...
     @property
+    def variant(self) -> tuple[str, ...]: ...
+    @property
+    def variants(self) -> Mapping[str, Contestant]: ...
+    @property
     def world_options(self) -> Mapping[str, Any]: ...
 
 
@@ -66,31 +78,33 @@ def run_compare(options: CompareOptions) -> Result:
     if options.zoo:
         return run_zoo(options)
     use_machine()
-    names, budgets = checked_routes(options.routes), [Budget.parse(text) for text in options.budget.split(",")]
+    entries, budgets = contestants(options), [Budget.parse(text) for text in options.budget.split(",")]
     seeds = training_seeds(options)
     if len({budget.kind for budget in budgets}) > 1:
         raise ValueError(f"budgets {options.budget!r}: several budgets must be of one kind, such as 1m,2m,4m")
     options.out.mkdir(parents=True, exist_ok=True)
     store = open_clips(options)
-    logger.info("%s", estimate(store, len(names) * len(seeds), budgets))
+    logger.info("%s", estimate(store, len(entries) * len(seeds), budgets))
     if len(budgets) == 1:
-        return _compare(options, store, names, budgets[0], options.out)
+        return _compare(options, store, entries, budgets[0], options.out)
     folders = {budget: options.out / f"budget-{budget}" for budget in sorted(budgets, key=lambda b: b.amount)}
-    return _against_budget(options, {b: _compare(options, store, names, b, out) for b, out in folders.items()})
+    return _against_budget(options, {b: _compare(options, store, entries, b, out) for b, out in folders.items()})
 
 
-def _compare(options: CompareOptions, store: ClipStore, names: tuple[str, ...], budget: Budget, out: Path) -> Result:
+def _compare(
+    options: CompareOptions, store: ClipStore, entries: Mapping[str, Contestant], budget: Budget, out: Path
+) -> Result:
     """Train each route for one budget, with each seed, and put the questions."""
     entrants: list[Entrant] = []
     curves: dict[str, Any] = {}
     first, *others = training_seeds(options)
     out.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    for name, entry in entries.items():
         logger.info("training %s for %s", name, budget)
-        run = _train(name, options, store, budget, first, out / "models" / name)
-        further = [_train(name, options, store, budget, s, out / "models" / f"{name}-seed-{s}") for s in others]
-        siblings = tuple(_seat(other, options.seed) for other in further)
-        entrants.append(replace(_seat(run, options.seed), siblings=siblings))
+        run = _train(entry, options, store, budget, first, out / "models" / name)
+        further = [_train(entry, options, store, budget, s, out / "models" / f"{name}-seed-{s}") for s in others]
+        siblings = tuple(_seat(name, other, options.seed) for other in further)
+        entrants.append(replace(_seat(name, run, options.seed), siblings=siblings))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
     data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind, len(others) + 1)}
@@ -128,8 +142,8 @@ class ZooScore:
 
 def run_zoo(options: CompareOptions) -> Result:
     """Score the trained models in ./zoo, in place of training: on episodes made anew from the seed."""
-    if options.video is not None or options.size is not None or options.seeds:
-        raise ValueError("--zoo scores models that are there: leave out --video, --size and --seeds")
+    if options.video is not None or options.size is not None or options.seeds or options.variant:
+        raise ValueError("--zoo scores models that are there: leave out --video, --size, --seeds and --variant")
     folders = chosen_models(ZOO, options.world, checked_routes(options.routes), options.recipe)
     return run_score(
         ZooScore(
@@ -223,6 +237,7 @@ def command_of(options: CompareOptions) -> str:
     }
     words = [f"--{name} {value}" for name, value in given.items()]
     words += [f"--option {name}={value}" for name, value in options.world_options.items()]
+    words += [f"--variant {text}" for text in options.variant]
     return "threeworlds compare " + " ".join(words)
 
 
@@ -234,21 +249,51 @@ def training_seeds(options: CompareOptions) -> tuple[int, ...]:
     return tuple(int(word) for word in words) or (options.seed,)
 
 
-def _train(name: str, options: CompareOptions, store: ClipStore, budget: Budget, seed: int, out: Path) -> TrainedRun:
+def contestants(options: CompareOptions) -> Mapping[str, Contestant]:
+    """What is trained, by name: the routes as they are, then their variants."""
+    plain = {name: Contestant(route=name, config=named_config(name, options.recipe)) for name in _routes(options)}
+    doubled = sorted(set(plain) & set(options.variants))
+    if doubled:
+        raise ValueError(f"--variant {doubled[0]}=...: that name is a route of this comparison; take another")
+    return plain | dict(options.variants)
+
+
+def named_config(route: str, recipe: str) -> Any:
+    """The config of a route's recipe; ValueError where it has none of that name."""
+    from threeworlds.routes import get_route
+
+    recipes = get_route(route).recipes
+    if recipe not in recipes:
+        raise ValueError(f"{route} has no recipe {recipe!r}; recipes: {', '.join(recipes)}")
+    return recipes[recipe]()
+
+
+def _routes(options: CompareOptions) -> tuple[str, ...]:
+    """None are needed where there are variants."""
+    return checked_routes(options.routes) if options.routes or not options.variant else ()
+
+
+def _train(
+    entry: Contestant, options: CompareOptions, store: ClipStore, budget: Budget, seed: int, out: Path
+) -> TrainedRun:
     from threeworlds.routes import get_route
     from threeworlds.train import train_route
 
-    route = get_route(name)
-    if options.recipe not in route.recipes:
-        raise ValueError(f"{name} has no recipe {options.recipe!r}; recipes: {', '.join(route.recipes)}")
-    config = route.recipes[options.recipe]()
     return train_route(
-        route, recipe=options.recipe, config=config, store=store, budget=budget, out=out, seed=seed, resume=True
+        get_route(entry.route),
+        recipe=options.recipe,
+        config=entry.config,
+        store=store,
+        budget=budget,
+        out=out,
+        seed=seed,
+        resume=True,
     )
 
 
-def _seat(run: TrainedRun, seed: int) -> Entrant:
+def _seat(name: str, run: TrainedRun, seed: int) -> Entrant:
     from threeworlds.train import load_model
 
     model, card = load_model(run.path)  # what is scored is what was written
-    return make_entrant(model, card, run.path, seed)
+    entrant = make_entrant(model, card, run.path, seed)
+    return replace(entrant, route=name, variant_of=card.route if name != card.route else "")

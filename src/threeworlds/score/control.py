@@ -36,7 +36,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
 
 
 def _why_not(entrant: Entrant, exam: Exam) -> str:
-    if entrant.route == "jepa" and exam.spec.action.kind == "none":
+    if entrant.registered == "jepa" and exam.spec.action.kind == "none":
         return "these clips have no actions for it to learn from"
     return NO_ACTIONS
 
@@ -81,7 +81,7 @@ def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
 def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
     """Agreement over all held-out steps and, where the avatar's place is known, over those that had an effect."""
     playable = [e for e in entrants if isinstance(e.model, Plays)]
-    absent = {e.route: NOT_LATENT if e.route == "jepa" else NO_ACTIONS for e in entrants if e not in playable}
+    absent = {e.route: NOT_LATENT if e.registered == "jepa" else NO_ACTIONS for e in entrants if e not in playable}
     known = exam.spec.action.kind == "discrete" and exam.test.action is not None
     if not known:
         absent |= {e.route: "these clips have no discrete actions to compare with" for e in playable}

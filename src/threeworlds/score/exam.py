@@ -42,7 +42,7 @@ RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
 class Entrant:
     """A trained model at the exam."""
 
-    route: str
+    route: str  # its name here: of a registered route, or of a variant of one
     model: Any  # what it can do is told by the Protocols of threeworlds.types
     untrained: Any = None  # the same model before training: the floor of its states
     recipe: str = ""
@@ -50,6 +50,12 @@ class Entrant:
     checkpoint: str = ""
     seed: int = 0  # of its training
     siblings: tuple[Entrant, ...] = ()  # the same route, trained with other seeds
+    variant_of: str = ""  # the registered route, where ``route`` is a name of its own
+
+    @property
+    def registered(self) -> str:
+        """The name under which its route is known."""
+        return self.variant_of or self.route
 
 
 @dataclass(frozen=True, kw_only=True)

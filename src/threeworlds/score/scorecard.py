@@ -163,7 +163,7 @@ def route_facts(entrant: Entrant) -> dict[str, Any]:
     """What the report says of a route that no run can measure, and how this model was made."""
     from threeworlds.routes import get_route
 
-    route = get_route(entrant.route)
+    route = get_route(entrant.registered)
     return {
         "story": dict(route.story),
         "learns_from": route.learns_from,

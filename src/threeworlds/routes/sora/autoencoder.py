@@ -29,8 +29,11 @@ class Autoencoder(nn.Module):
         super().__init__()
         if config.time_stride != 1 and config.kind != "causal":
             raise ValueError(f"time_stride={config.time_stride} with kind={config.kind!r}; only 'causal' knows time")
-        self.config = config
-        self.grid = check_size(height, width)
+        if config.factor != FACTOR and config.kind == "causal":
+            raise ValueError(f"factor={config.factor} with kind='causal'; that network has a factor of {FACTOR}")
+        self.config, self.factor = config, config.factor
+        check_size(height, width)
+        self.grid = height // self.factor, width // self.factor
         self.channels = config.latent
         self.codes = FSQ((config.levels,) * config.latent) if config.kind == "fsq" else None
         self.encoder, self.decoder = _networks(config)
@@ -123,15 +126,18 @@ def hinge(critic: nn.Module, true: Tensor, made: Tensor) -> tuple[Tensor, Tensor
 def _networks(config: AutoencoderConfig) -> tuple[nn.Module, nn.Module]:
     features = config.latent if config.kind == "fsq" else 2 * config.latent
     if config.kind == "causal":
-        encoder = CausalEncoder(config.channels, features, config.time_stride)
-        return encoder, CausalDecoder(config.channels, config.latent, config.time_stride)
-    return Encoder(config.channels, features), Decoder(config.channels, config.latent)
+        return (
+            CausalEncoder(config.channels, features, config.time_stride),
+            CausalDecoder(config.channels, config.latent, config.time_stride),
+        )
+    encoder = Encoder(config.channels, features, factor=config.factor)
+    return encoder, Decoder(config.channels, config.latent, factor=config.factor)
 
 
 class PixelPatches(nn.Module):
     """No compression: a latent cell is an 8 x 8 patch of pixels. The control of claim C1; nothing to train."""
 
-    memory = 0
+    memory, factor = 0, FACTOR
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()

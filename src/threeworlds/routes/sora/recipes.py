@@ -9,12 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
-    """The compression network: frames <-> latents of a grid eight times smaller."""
+    """The compression network: frames <-> latents of a grid eight, or four, times smaller."""
 
     # "conv": Gaussian latents; "fsq": the same network, each latent channel rounded to ``levels`` values;
     # "pixels": 8 x 8 pixel patches, no network (the control); "causal": Gaussian latents of films, each frame's with
     # those before it in view.
     kind: Literal["conv", "fsq", "pixels", "causal"] = "conv"
+    factor: Literal[4, 8] = 8  # pixels of a latent cell, each way; 4 keeps small shapes, at four times the cells
     levels: int = 9  # of a latent channel, where kind is "fsq"
     channels: tuple[int, int, int] = (16, 32, 64)
     latent: int = 4  # channels of a latent cell
@@ -80,19 +81,23 @@ def small() -> SoraConfig:
 
 
 def base() -> SoraConfig:
-    """An hour on two cores, 32 or 64 pixels, for clips with captions: words make a picture, and that the clip."""
+    """An hour on two cores, 32 or 64 pixels, for clips with captions: words make a picture, and that the clip.
+
+    The fine grid is what keeps shapes, and what words are learnt on: see ``docs/log.md``.
+    """
     return SoraConfig(
-        autoencoder=AutoencoderConfig(kl=1e-3, share=0.08),
+        autoencoder=AutoencoderConfig(factor=4, channels=(24, 48, 48), kl=1e-3, share=0.1),
         generator=GeneratorConfig(
             layers=5,
             caption_dropout=0.15,
             tasks=(0.05, 0.45, 0.2, 0.05, 0.05, 0.05, 0.15),
-            stills=2,
+            causal=True,
+            given_noise=0.1,
+            stills=3,
             at_captions=0.9,
-            batch_size=32,
-            steps=16,
+            steps=8,
             noise=1.0,
-            guidance=4.0,
+            guidance=3.0,
         ),
     )
 

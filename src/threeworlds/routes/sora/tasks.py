@@ -111,7 +111,7 @@ def closure_error(video: Tensor) -> Tensor:
 
 def check_size(model: Sora, height: int, width: int) -> None:
     """A ValueError unless the model can make frames of that size."""
-    unit = FACTOR * model.config.generator.patch
+    unit = max(FACTOR, model.autoencoder.factor * model.config.generator.patch)
     if height % unit or width % unit or min(height, width) < unit:
         raise ValueError(f"size {width}x{height}: width and height must be multiples of {unit} for this model")
 
@@ -155,7 +155,8 @@ def _encode(model: Sora, video: Tensor) -> Tensor:
 def _nothing(model: Sora, batch: int, size: tuple[int, int] | None) -> Tensor:
     height, width = size or (model.spec.height, model.spec.width)
     check_size(model, height, width)
-    return torch.zeros(batch, 0, model.autoencoder.channels, height // FACTOR, width // FACTOR)
+    factor = model.autoencoder.factor
+    return torch.zeros(batch, 0, model.autoencoder.channels, height // factor, width // factor)
 
 
 def _size(video: Tensor) -> tuple[int, int]:
