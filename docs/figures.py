@@ -211,6 +211,20 @@ def families(file: str) -> str:
     return _table([*head, "steps"], lines) + told
 
 
+def variants(file: str, *columns: str) -> str:
+    """An experiment: one row a variant, the columns that are named; with intervals where there are any."""
+    content = _json(file)
+    lines = [[row["variant"], *(_told(row.get(column)) for column in columns)] for row in content["rows"]]
+    told = f"\n{content['flops']:.1g} FLOPs a variant, one seed. `results/{file}`\n"
+    return _table(["", *(column.replace("_", " ") for column in columns)], lines) + told
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{number(value['value'])} [{number(value['low'])}, {number(value['high'])}]"
+    return "-" if value is None else number(value)
+
+
 def _over_seeds(values: Sequence[float]) -> str:
     mean = sum(values) / len(values)
     if len(values) == 1:
@@ -293,7 +307,7 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
-    function.__name__: function for function in (summary, rows, verdicts, claims, advice, ledger, floors, families)
+    function.__name__: function for function in (summary, rows, verdicts, claims, advice, ledger, floors, families, variants)
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
     "worlds": worlds,

@@ -212,6 +212,15 @@ class Plans(Protocol):
 
 
 @runtime_checkable
+class Connects(Protocol):
+    """A film from what is seen to a picture that is wanted."""
+
+    def connect(self, context: Tensor, goal: Tensor, *, seed: int = 0) -> Imagined:
+        """context [b, k, c, h, w], goal [b, c, h, w] -> the frames between them, as many as it sees at once."""
+        ...
+
+
+@runtime_checkable
 class Acts(Protocol):
     """Current frames and a goal picture -> the next action, without search."""
 

@@ -11,7 +11,7 @@ Legend: n episodes, s state variables, a action size, m sequences, t steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from time import perf_counter
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from threeworlds.planning import SEARCHES
 from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, Measured
+from threeworlds.score.film_plans import LABELLED, film_planner
 from threeworlds.score.stats import wilson
 from threeworlds.types import EMPTY, Acts, Plans
 from threeworlds.worlds import WORLDS, World, collect
@@ -32,10 +33,13 @@ EXECUTED = 5  # steps of a plan before the next, as in LeWorldModel (arXiv 2603.
 TIMED = 20  # single decisions that are timed
 ORACLE = {"candidates": 48, "elites": 6, "rounds": 2, "std": 0.7}  # effort of the search in the simulator
 ORACLE_HORIZON = 6
+FILMED = 50  # episodes in which plans are read off films, which are dear
+NO_SEARCH = "does not plan by itself, by design; success_25_50_each makes a planner of it where it can"
 NO_ACTOR = "has no actor of its own, by design"
 
 Act = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # states before, now and of the goal -> actions [n, a]
 Tasks = tuple[np.ndarray, np.ndarray]  # starts and goals, states [n, s] each
+Reached = tuple[np.ndarray, np.ndarray]  # at the goal at the end, at it ever: 0 or 1 each, [n]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
         return Answers(measured=(_success(SETTINGS[0], "", {}, {}, {}, {e.route: why for e in entrants}),))
     searchers = {e.route: e for e in entrants if isinstance(e.model, Plans)}
     actors = {e.route: e for e in entrants if isinstance(e.model, Acts) and e.model.can_act}
-    absent = {e.route: "does not plan, by design" for e in entrants if e.route not in searchers}
+    absent = {e.route: NO_SEARCH for e in entrants if e.route not in searchers}
     actorless = absent | {route: NO_ACTOR for route in searchers if route not in actors}
     measured: list[Measured] = []
     for setting in settings_of(world):
@@ -78,6 +82,8 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
             _success(setting, "_ever", planned, floors, ceilings, absent, world.rule),
             _success(setting, "_actor", acted, floors, ceilings, actorless, world.rule),
         ]
+        if setting == SETTINGS[0]:
+            measured.append(_in_its_own_way(exam, entrants, tasks, planned, floors, ceilings))
     tasks = draw_tasks(exam, SETTINGS[0])
     measured.append(
         _milliseconds("ms_search", {r: time(by_search(e, exam), tasks) for r, e in searchers.items()}, absent)
@@ -86,6 +92,38 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
         _milliseconds("ms_actor", {r: time(by_actor(e, exam), tasks) for r, e in actors.items()}, actorless)
     )
     return Answers(measured=tuple(measured))
+
+
+def _in_its_own_way(
+    exam: Exam,
+    entrants: Sequence[Entrant],
+    tasks: Tasks,
+    planned: Mapping[str, Reached],
+    floors: Mapping[str, Reached],
+    ceilings: Mapping[str, Reached],
+) -> Measured:
+    """The first episodes again, for every route: planners as before, the others by the films they draw."""
+    assert exam.world is not None
+    few = tasks[0][:FILMED], tasks[1][:FILMED]
+    deciders = {e.route: film_planner(e, exam) for e in entrants if e.route not in planned}
+    agents = {route: in_turn(_seeing(exam, decide)) for route, decide in deciders.items() if decide}
+    by_films = {route: attempt(exam.world, few, SETTINGS[0].budget, act) for route, act in agents.items()}
+    known, low, high = (
+        {name: found[0][:FILMED] for name, found in each.items()} for each in (planned, floors, ceilings)
+    )
+    values = known | {route: found[0] for route, found in by_films.items()}
+    return replace(
+        _success(SETTINGS[0], "", {}, {}, {}),
+        metric="success_25_50_each",
+        protocol=f"goal picture {SETTINGS[0].offset} steps ahead, {SETTINGS[0].budget} steps allowed, {FILMED} "
+        "episodes, every route in its own way: its search; or codes tried in its dream, or a film drawn to the goal, "
+        f"and {LABELLED} labelled steps that turn these into actions; {exam.world.rule} at the end",
+        values=values,
+        floors=low,
+        ceilings=high,
+        intervals={route: wilson(int(won.sum()), len(won)) for route, won in values.items()},
+        absent={route: "draws nothing that could be a plan" for route, decide in deciders.items() if not decide},
+    )
 
 
 def with_goals() -> list[str]:
@@ -117,7 +155,7 @@ def draw_tasks(exam: Exam, setting: Setting) -> Tasks:
     return np.stack(starts), np.stack(goals)
 
 
-def attempt(world: World, tasks: Tasks, budget: int, act: Act) -> tuple[np.ndarray, np.ndarray]:
+def attempt(world: World, tasks: Tasks, budget: int, act: Act) -> Reached:
     """Act ``budget`` times in every episode: (at the goal at the end, at it ever), 0 or 1 each, [n]."""
     assert world.advance is not None
     before = now = tasks[0]

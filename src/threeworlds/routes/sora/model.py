@@ -21,7 +21,7 @@ from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, S
 
 
 class Sora(nn.Module):
-    """Generates, Predicts, Represents, Reconstructs, and is Surprised."""
+    """Generates, Predicts, Connects, Represents, Reconstructs, and is Surprised."""
 
     control: Literal["none", "action", "code"] = "none"
 
@@ -48,6 +48,20 @@ class Sora(nn.Module):
             raise ValueError("the sora route takes no actions; call predict without them")
         imagined = self.generate(Prompt(video=context, frames=context.shape[1] + frames), seed=seed)
         return Imagined(video=imagined.video[:, context.shape[1] :], seconds=imagined.seconds)
+
+    @torch.no_grad()
+    def connect(self, context: Tensor, goal: Tensor, *, seed: int = 0) -> Imagined:
+        """context [b, k, c, h, w], goal [b, c, h, w] -> the frames between them that fill its window."""
+        start, frames = perf_counter(), self.config.generator.frames
+        context = context[:, -(frames // 2) :]
+        given, wanted = (self.autoencoder.encode(part) for part in (context, goal[:, None]))
+        new = given.new_zeros(len(given), frames - given.shape[1] - 1, *given.shape[2:])
+        level = given.new_ones(len(given), frames)
+        level[:, given.shape[1] : -1] = 0
+        generator = torch.Generator().manual_seed(seed)
+        latent = self.sample(torch.cat([given, new, wanted], dim=1), level, ("",) * len(given), generator=generator)
+        made = self.autoencoder.decode(latent)[:, given.shape[1] : -1]
+        return Imagined(video=made, seconds=perf_counter() - start)
 
     @torch.no_grad()
     def represent(self, video: Tensor) -> State:
