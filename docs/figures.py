@@ -307,7 +307,8 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
-    function.__name__: function for function in (summary, rows, verdicts, claims, advice, ledger, floors, families, variants)
+    function.__name__: function
+    for function in (summary, rows, verdicts, claims, advice, ledger, floors, families, variants)
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
     "worlds": worlds,
