@@ -22,6 +22,9 @@ def test_who_copies_the_last_frame_beats_no_floor(arena):
     row, verdicts = judged(prediction, arena, seat("copier", CopyLast()), "alone_mse_h8")
     assert row.value == pytest.approx(row.floor)
     assert verdicts["copy the last frame"] == "not separable"
+    for metric in ("ssim_h8", "frechet_h8"):
+        _, verdicts = judged(prediction, arena, seat("copier", CopyLast()), metric)
+        assert verdicts["copy the last frame"] == "not separable"
     _, passive = judged(physics, arena, seat("copier", CopyLast()), "passive_error_h16")
     assert passive["copy the last frame"] == "not separable"
 

@@ -184,6 +184,24 @@ def test_a_statistic_is_called_with_all_its_arrays(desk):
     assert (difference.value, difference.n, difference.verdict) == (4, 3, "first better")
 
 
+def gap(a, b):
+    """Smallest where b holds what a holds: a draw that repeats items can only be farther away."""
+    return float(np.abs(np.sort(a) - np.arange(len(a))).mean() + 0 * b.sum())
+
+
+def test_the_interval_of_a_distance_holds_it_and_stops_at_zero(desk):
+    items = (np.arange(30.0), np.ones(30))
+    row = row_of(measured_of(values={"sora": items}, statistic=gap, distance=True, direction="lower"), desk)
+    assert (row.value, row.low) == (0, 0)
+    assert row.high > 0
+    far = (np.arange(30.0) + 100, np.ones(30))
+    row = row_of(measured_of(values={"sora": far}, statistic=gap, distance=True, direction="lower"), desk)
+    assert row.value - row.low == pytest.approx(row.high - row.value)
+    both = measured_of(values={"sora": items, "genie": far}, statistic=gap, distance=True, direction="lower")
+    (difference,) = differences_of(both, desk)
+    assert difference.low < difference.value == -100 < difference.high < 0  # a difference may be under zero
+
+
 # ----------------------------------------------------------------------------------------- differences
 
 

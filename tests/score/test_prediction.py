@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from planted import CopyLast, Fader, Knower, Oracle, Player, seat
+from skimage.metrics import structural_similarity
 
 from threeworlds.score import prediction
 from threeworlds.score.exam import GIVEN, Entrant, Exam, Measured, differences_of, rows_of
+from threeworlds.score.seeds import merged
 from threeworlds.types import Batch, ClipSpec, Imagined
 from threeworlds.worlds.arena import BACKGROUND
 
+METRICS = ("mse", "psnr", "ssim", "position_error")
 LAST_POSITION = "position_error_h16"
 PERFECT = 10 * np.log10(12 * 255**2)  # the error of rounding to 8 bits, in dB
 
@@ -38,6 +41,30 @@ def test_psnr_is_that_of_the_bytes_of_an_image():
     mse = ((first - second) ** 2).mean()
     ours = prediction.squared_error(*(torch.from_numpy(x) / 127.5 - 1 for x in (first, second)))
     assert prediction.psnr(ours)[0, 0] == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-4)
+
+
+def test_similarity_is_that_of_the_library_at_the_horizons_asked_for():
+    first, second = torch.rand(2, 3, 4, 3, 16, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = prediction.similarity(first, second, (1, 4))
+    assert found.shape == (3, 4) and np.isnan(found[:, 1:3]).all()
+    a, b = (((x[2, 3] + 1) / 2).movedim(0, -1).double().numpy() for x in (first, second))
+    expected = structural_similarity(a, b, win_size=7, channel_axis=-1, data_range=1.0)
+    assert found[2, 3] == pytest.approx(expected) and expected < 0.5
+    assert prediction.similarity(first, first, (1,))[:, 0].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("size", "window"), [((6, 9), 5), ((3, 3), 3), ((2, 8), 1), ((8, 8), 7)])
+def test_a_small_frame_has_a_small_window(size, window, monkeypatch):
+    asked = []
+
+    def compare(a, b, **how):
+        asked.append(how["win_size"])
+        return structural_similarity(a, b, **how)
+
+    monkeypatch.setattr(prediction, "structural_similarity", compare)
+    frames = torch.rand(2, 1, 3, *size) * 2 - 1
+    assert prediction.similarity(frames, frames, (1,)).tolist() == [[1], [1]]
+    assert asked == [window] * 2
 
 
 def test_position_error_is_the_mean_distance_and_a_lost_body_is_half_a_box_away():
@@ -136,7 +163,7 @@ def measure(answers, metric) -> Measured:
     return found
 
 
-@pytest.mark.parametrize("metric", ["mse", "psnr", "position_error", "alone_mse", "alone_psnr", "alone_position_error"])
+@pytest.mark.parametrize("metric", [alone + m for alone in ("", "alone_") for m in METRICS])
 @pytest.mark.parametrize("horizon", [1, 4, 8, 16])
 def test_a_copier_scores_its_floor_exactly_and_beats_nothing(metric, horizon, answers, arena):
     measured = measure(answers, f"{metric}_h{horizon}")
@@ -153,6 +180,7 @@ def test_an_oracle_scores_its_ceiling(horizon, rows):
     assert decibels.value == decibels.ceiling == pytest.approx(PERFECT)
     assert decibels.ceiling_name == "its own reconstruction"
     assert rows[f"mse_h{horizon}", "oracle"].value == 0
+    assert rows[f"ssim_h{horizon}", "oracle"].value == rows[f"ssim_h{horizon}", "oracle"].ceiling == 1
     assert rows[f"position_error_h{horizon}", "oracle"].value == 0
     assert decibels.floor < 40  # a copy is far from perfect
 
@@ -165,7 +193,7 @@ def test_the_world_itself_predicts_perfectly_only_when_told_the_actions(rows):
 
 
 def test_an_oracle_is_separably_better_than_a_copier_in_either_direction(answers, arena):
-    for metric in ("mse_h8", "psnr_h8", "position_error_h8"):
+    for metric in ("mse_h8", "psnr_h8", "ssim_h8", "position_error_h8", "frechet_h8"):
         found = {(d.first, d.second): d.verdict for d in differences_of(measure(answers, metric), arena)}
         assert found["copier", "oracle"] == "second better"
         assert found["oracle", "copy the last frame"] == "first better"
@@ -191,10 +219,42 @@ def test_a_ceiling_is_the_reconstruction_of_the_frame_that_is_asked_for(arena):
         np.testing.assert_allclose(items, (0.01 * (GIVEN + horizon - 1)) ** 2 / 4, rtol=1e-3)
 
 
-def test_who_makes_no_pictures_is_told_so(rows):
-    row = rows["psnr_h1", "mute"]
+@pytest.mark.parametrize("metric", ["psnr_h1", "ssim_h1", "frechet_h8"])
+def test_who_makes_no_pictures_is_told_so(metric, rows):
+    row = rows[metric, "mute"]
     assert (row.status, row.value) == ("not_applicable", None)
     assert "makes no pictures" in row.reason
+
+
+@pytest.mark.parametrize("horizon", [8, 16])
+def test_frechet_distances_of_the_copier_and_the_oracle_are_known(horizon, rows, answers, arena):
+    copier, oracle = rows[f"frechet_h{horizon}", "copier"], rows[f"frechet_h{horizon}", "oracle"]
+    assert copier.value == copier.floor > oracle.value == oracle.ceiling == 0
+    assert (copier.floor_name, oracle.ceiling_name) == ("copy the last frame", "its own reconstruction")
+    assert 0 <= copier.low < copier.value < copier.high
+    assert "random-conv-1" in copier.protocol
+    found = {(d.first, d.second): d for d in differences_of(measure(answers, f"frechet_h{horizon}"), arena)}
+    assert found["copier", "copy the last frame"].verdict == "not separable"
+
+
+def test_frechet_distances_are_asked_far_ahead_and_with_own_controls_alone(rows):
+    assert {metric for metric, _ in rows if "frechet" in metric} == {"frechet_h8", "frechet_h16"}
+
+
+def test_frechet_distances_of_several_seeds_are_averaged(answers, arena):
+    one = measure(answers, "frechet_h8")
+    other = replace(one, values={**one.values, "copier": one.values["oracle"]})
+    row = rows_of(merged([one, other], "0,1"), arena, [seat("copier", None)])[0]
+    assert row.value == pytest.approx(row.floor / 2)
+    assert (row.n, row.seeds) == (40, "0,1")
+    assert 0 <= row.low < row.value < row.high
+
+
+def test_a_film_that_two_protocols_share_is_compared_once(arena, monkeypatch):
+    calls, compare = [], prediction.similarity
+    monkeypatch.setattr(prediction, "similarity", lambda video, **how: calls.append(video) or compare(video, **how))
+    prediction.ask(arena, [seat("copier", CopyLast())])
+    assert len(calls) == 3  # its film and two floors
 
 
 def test_films_begin_with_the_given_frames_and_show_the_truth_beside(answers, arena):

@@ -198,6 +198,15 @@ def test_p_of_one_item_is_unknown():
     assert isnan(mean_interval([1.0]).p)
 
 
+@pytest.mark.parametrize("bootstrap", [interval_of, seeds_interval])
+def test_normal_bounds_lie_as_far_on_either_side_and_are_those_of_the_mean(bootstrap):
+    values = np.random.default_rng(0).normal(3, 1, size=(1, 100))
+    found = bootstrap(np.mean, *(values if bootstrap is interval_of else [values]), normal=True)
+    expected = stats.norm.interval(0.95, values.mean(), values.std() / 10)
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.03)
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+
+
 def test_groups_of_one_are_items():
     values = np.random.default_rng(0).exponential(size=20)
     assert mean_interval(values, groups=[f"film {i:02d}" for i in range(20)]) == mean_interval(values)

@@ -12,6 +12,8 @@ from threeworlds.score import probes, understanding
 from threeworlds.score.exam import GIVEN, differences_of, rows_of
 from threeworlds.types import Batch
 
+FEW = ("position_r_labels_5", "position_r_labels_20")
+
 # ----------------------------------------------------------------------------------------- statistics
 
 
@@ -88,6 +90,15 @@ def test_the_probe_leaves_out_what_does_not_apply():
     read = probes.linear(x, y, new)
     np.testing.assert_allclose(read[..., [0, 2]], whole[..., [0, 2]])
     np.testing.assert_allclose(read[..., 1], part[..., 1])
+
+
+def test_what_no_label_tells_is_not_read():
+    rng = np.random.default_rng(0)
+    x, new = standard(rng, 20, 5, 3), standard(rng, 4, 5, 3)
+    y = np.stack([x[..., 0], np.full((20, 5), np.nan)], axis=-1)
+    read = probes.linear(x, y, new)
+    np.testing.assert_allclose(read[..., 0], new[..., 0], atol=0.01)
+    assert not read[..., 1].any()
 
 
 def test_more_features_than_samples_are_no_error():
@@ -178,6 +189,32 @@ def test_a_small_network_reads_the_truth_too(rows):
     assert rows["position_r_mlp", "knower"].value > 0.95
     assert rows["position_r_mlp", "noise"].value < 0.3
     assert rows["attributes_mlp", "knower"].value > rows["attributes", "constant"].value
+
+
+def test_few_labels_read_less_than_many_and_a_number_that_is_not_there_is_left_out(rows, arena):
+    """The state is linear in the truth, so that labels are all that is wanting."""
+    assert {metric for metric, _ in rows if "labels" in metric} == {"position_r_labels_5", "position_r_labels_20"}
+    few, more, all_of_them = (rows[metric, "knower"] for metric in (*FEW, "position_r"))
+    assert 0.3 < few.value < more.value <= all_of_them.value
+    assert few.floor_name == "untrained encoder" and abs(few.floor) < 0.3
+    assert "labels of 5 windows" in few.protocol
+    for metric in FEW:
+        assert rows[metric, "constant"].value == pytest.approx(0, abs=1e-6)
+        assert rows[metric, "noise"].floor == rows[metric, "noise"].value
+        assert rows[metric, "copier"].reason == "keeps no state"
+
+
+def test_labels_are_those_of_the_first_training_windows(arena):
+    other = arena.train.state.clone()
+    other[5:] = other[5:].flip(0, 1) + 1
+    changed = replace(arena, train=replace(arena.train, state=other))
+    entrant = seat("knower", Knower(arena), Noise())
+    before, after = (
+        {m.metric: m.values["knower"][0] for m in understanding.ask(exam, [entrant]).measured if m.values}
+        for exam in (arena, changed)
+    )
+    np.testing.assert_array_equal(before["position_r_labels_5"], after["position_r_labels_5"])
+    assert not np.allclose(before["position_r_labels_20"], after["position_r_labels_20"])
 
 
 def test_foreseen_states_are_read_and_their_error_told(rows):

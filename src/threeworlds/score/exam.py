@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ EXAM_SEEDS = 1_000_000_000
 PROBE_EPISODES = 800  # training episodes that probes and code maps may use
 CHANCE = 0.05  # of one false difference or more in a whole table
 RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
+FEW_RESAMPLES = 200  # where only a standard error is asked of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ class Measured:
     seeds: str = (
         ""  # "0,1,2": arrays hold an axis of so many models first, and ``statistic`` takes them (score/seeds.py)
     )
+    distance: bool = False  # the statistic is a distance of two samples: see ``_interval_of``
     windows: bool = True  # the items are the first windows of ``Exam.test``; False: items of the question's own
 
 
@@ -230,7 +233,6 @@ def _difference(measured: Measured, exam: Exam, first: str, second: str, a: Any,
             *b,
             groups=groups,
             seed=exam.seed,
-            resamples=RESAMPLES,
         )
     return Difference(
         question=measured.question,
@@ -265,11 +267,19 @@ def _interval(measured: Measured, route: str, exam: Exam) -> Interval:
     assert items is not None
     if measured.statistic is None:
         return mean_interval(items, groups=groups, seed=exam.seed)
-    return _interval_of(measured)(measured.statistic, *items, groups=groups, seed=exam.seed, resamples=RESAMPLES)
+    found = _interval_of(measured)(measured.statistic, *items, groups=groups, seed=exam.seed)
+    return replace(found, low=max(found.low, 0.0)) if measured.distance else found
 
 
 def _interval_of(measured: Measured) -> Callable[..., Interval]:
-    return seeds_interval if measured.seeds else interval_of
+    """The bootstrap of a statistic.
+
+    A draw repeats items, which puts two samples farther apart than they are: percentiles of a distance may lie above
+    the distance itself. So its interval is that of a normal distribution, with the standard error of the draws.
+    """
+    draw = seeds_interval if measured.seeds else interval_of
+    resamples = min(FEW_RESAMPLES, RESAMPLES) if measured.distance else RESAMPLES
+    return partial(draw, normal=measured.distance, resamples=resamples)
 
 
 def _count(measured: Measured, items: Any) -> int:

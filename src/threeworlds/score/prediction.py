@@ -3,18 +3,24 @@
 Two protocols, since routes take different inputs. ``prediction/*``: each with its own controls (the data's actions,
 latent actions read from the true clip, or none). ``prediction/alone_*``: the given frames and nothing else, for all.
 
+Item by item: squared error, PSNR, structural similarity (Wang et al. 2004, "Image quality assessment: from error
+visibility to structural similarity"), positions. Over all items at once: the Frechet distance (score/frechet.py).
+
 Legend: n items, t frames ahead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from threeworlds.score import frechet
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
 from threeworlds.types import Plays, Predicts, Reconstructs
@@ -23,6 +29,8 @@ from threeworlds.worlds.locate import centroids
 CHUNK = 50  # items predicted at a time
 LOST = 0.5  # distance counted for a body that is not there, in box units: half the box
 SHOWN = 6  # items kept as films
+WINDOW = 7  # pixels: the side of the window of structural similarity
+FRECHET = (8, 16)  # horizons of the Frechet distance
 CONTROLS = {
     "none": "the given frames alone",
     "code": "the given frames and the latent actions it reads from the true clip (a few bits a frame)",
@@ -40,11 +48,13 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     alone = {e.route: guided[e.route] if e.model.control == "none" else predict(e, exam, None) for e in able}
     floors, best = floors_of(exam), reconstructions(able, exam)
     told = "; ".join(f"{e.route}: {CONTROLS[e.model.control]}" for e in able)
+    own, same = f"{GIVEN} frames given. {told}", f"{GIVEN} frames given and nothing else, to every route"
+    # A film that both protocols share is looked at once: a tensor is a key by its identity.
+    similar = cache(partial(similarity, truth=exam.future, horizons=exam.horizons))
     measured = [
-        *_metrics(exam, guided, floors, best, absent, "", f"{GIVEN} frames given. {told}"),
-        *_metrics(
-            exam, alone, floors, best, absent, "alone_", f"{GIVEN} frames given and nothing else, to every route"
-        ),
+        *_metrics(exam, guided, floors, best, absent, "", own, similar),
+        *_frechet_metrics(exam, guided, floors, best, absent, own),
+        *_metrics(exam, alone, floors, best, absent, "alone_", same, similar),
     ]
     return Answers(measured=tuple(measured), films=tuple(_films(exam, guided)))
 
@@ -96,8 +106,31 @@ def psnr(error: np.ndarray) -> np.ndarray:
     return -10 * np.log10(np.maximum(error, 1 / 12 / 255**2))
 
 
+def similarity(video: Tensor, truth: Tensor, horizons: Iterable[int]) -> np.ndarray:
+    """Structural similarity of frames [n, t, c, h, w], 1 where they are equal: [n, t], NaN at a horizon not asked for.
+
+    The mean over channels and over square windows of WINDOW pixels, less where the frame is smaller.
+    """
+    window = min(WINDOW, *video.shape[-2:])
+    window -= 1 - window % 2  # odd: it has a middle
+    how = {"win_size": window, "channel_axis": 0, "data_range": 1.0}
+    how["use_sample_covariance"] = window > 1  # a single pixel has no variance to correct
+    found = np.full(video.shape[:2], np.nan)
+    for t in (horizon - 1 for horizon in horizons):
+        shown, true = ((frames[:, t].double().cpu().numpy() + 1) / 2 for frames in (video, truth))
+        found[:, t] = [structural_similarity(a, b, **how) for a, b in zip(shown, true, strict=True)]
+    return found
+
+
 def _metrics(
-    exam: Exam, videos: Videos, floors: Videos, best: Videos, absent: Mapping[str, str], prefix: str, protocol: str
+    exam: Exam,
+    videos: Videos,
+    floors: Videos,
+    best: Videos,
+    absent: Mapping[str, str],
+    prefix: str,
+    protocol: str,
+    similar: Callable[[Tensor], np.ndarray],
 ) -> list[Measured]:
     pixels = {name: squared_error(video, exam.future) for name, video in {**videos, **floors}.items()}
     ceiling = {route: squared_error(video, exam.future) for route, video in best.items()}
@@ -107,6 +140,9 @@ def _metrics(
     decibels = {name: psnr(error) for name, error in pixels.items()}
     above = {name: psnr(error) for name, error in ceiling.items()}
     found += _by_horizon(exam, prefix + "psnr", "dB", "higher", protocol, decibels, videos, floors, above, absent)
+    alike = {name: similar(video) for name, video in {**videos, **floors}.items()}
+    above = {name: similar(video) for name, video in best.items()}
+    found += _by_horizon(exam, prefix + "ssim", "0 to 1", "higher", protocol, alike, videos, floors, above, absent)
     return found + _position_metrics(exam, videos, floors, best, absent, prefix, protocol)
 
 
@@ -136,6 +172,38 @@ def _by_horizon(
         )
         for horizon in exam.horizons
     ]
+
+
+def _frechet_metrics(
+    exam: Exam, videos: Videos, floors: Videos, best: Videos, absent: Mapping[str, str], protocol: str
+) -> list[Measured]:
+    """How far the pictures, all together, are from the true ones: what a likely but other future does not cost."""
+    return [_frechet(exam, videos, floors, best, absent, protocol, h) for h in FRECHET if h in exam.horizons]
+
+
+def _frechet(
+    exam: Exam, videos: Videos, floors: Videos, best: Videos, absent: Mapping[str, str], protocol: str, horizon: int
+) -> Measured:
+    true = frechet.features(exam.future[:, horizon - 1])
+
+    def both(video: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return frechet.features(video[:, horizon - 1]), true
+
+    still = "copy the last frame"
+    return Measured(
+        question="prediction",
+        metric=f"frechet_h{horizon}",
+        unit="distance",
+        direction="lower",
+        protocol=f"{protocol}. Frame {horizon} after the given ones, over all items: Frechet distance of the features "
+        f"of {frechet.NET} to those of the true frames. Biased upward by few items: compare within a table alone",
+        values={route: both(video) for route, video in videos.items()},
+        floors={still: both(floors[still])},
+        own_ceilings={r: ("its own reconstruction", both(video)) for r, video in best.items() if r in videos},
+        absent=absent,
+        statistic=frechet.distance,
+        distance=True,
+    )
 
 
 def _position_metrics(

@@ -24,6 +24,9 @@ def linear(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndar
     for i, mask in enumerate(masks.T):  # targets that apply to the same frames share the costly part
         columns = np.flatnonzero(group == i)
         where = mask.reshape(known.shape[:-1])
+        if not mask.any():  # nothing of it is known, so nothing is read
+            read[..., columns] = 0.0
+            continue
         read[..., columns] = _ridge(train[where], targets[where][:, columns], asked)
     return read
 

@@ -89,11 +89,13 @@ def interval_of(
     seed: int = 0,
     level: float = 0.95,
     resamples: int = 2000,
+    normal: bool = False,
 ) -> Interval:
     """``statistic(*arrays)`` (a correlation, R2, mutual information) with its bootstrap interval.
 
     Each array is [n, ...], one row per item; rows are resampled jointly, by whole ``groups`` where these are given. An
     item that is wholly NaN in one of the arrays is dropped; single NaN values inside an item are left to ``statistic``.
+    ``normal``: bounds are so many standard errors from the value, for a statistic that repeated items bias.
     Raises ValueError where the arrays do not hold the same number of items.
     """
     data = [np.asarray(array) for array in arrays]
@@ -111,7 +113,9 @@ def interval_of(
 
     n = len(places)
     value = statistic_of(np.arange(n)) if n else nan
-    low, high, error = _bootstrap(statistic_of, value, n, seed=seed, level=level, resamples=resamples, vectorized=False)
+    low, high, error = _bootstrap(
+        statistic_of, value, n, seed=seed, level=level, resamples=resamples, vectorized=False, normal=normal
+    )
     p = _two_sided(value, error, stats.norm.sf)
     return Interval(value=value, low=low, high=high, n=n, dropped=lengths[0] - int(keep.sum()), p=p)
 
@@ -162,6 +166,7 @@ def seeds_interval(
     seed: int = 0,
     level: float = 0.95,
     resamples: int = 500,
+    normal: bool = False,
 ) -> Interval:
     """``statistic(*scores)`` of scores [s, n, ...], s models that answered the same n items, with its interval.
 
@@ -170,7 +175,8 @@ def seeds_interval(
     count what a seed did to all items at once as if it were n accidents. Of s models s - 1 are drawn, which makes the
     variance of a mean unbiased (Rao and Wu 1988): with three seeds it would else be a third too small. ``paired``: all
     arrays share the models drawn; else each has its own. Whole ``groups`` [n] are drawn where these are given.
-    The bounds are percentiles, NaN for fewer than two items; with one seed they speak of that one model.
+    The bounds are percentiles, or normal as in ``interval_of``; NaN for fewer than two items. With one seed they speak
+    of that one model.
     """
     data = [np.asarray(array) for array in scores]
     counts = {array.shape[1] for array in data}
@@ -192,8 +198,10 @@ def seeds_interval(
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 2:
         return Interval(value=value, low=nan, high=nan, n=n)
+    error = float(drawn.std(ddof=1))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    p = _two_sided(value, float(drawn.std(ddof=1)), stats.norm.sf)
+    low, high = _normal(value, error, level) if normal else (low, high)
+    p = _two_sided(value, error, stats.norm.sf)
     return Interval(value=value, low=min(float(low), value), high=max(float(high), value), n=n, p=p)
 
 
@@ -248,6 +256,11 @@ def _two_sided(value: float, error: float, tail: Callable[[float], float]) -> fl
     return float(2 * tail(abs(value) / error))
 
 
+def _normal(value: float, error: float, level: float) -> tuple[float, float]:
+    half = float(stats.norm.ppf((1 + level) / 2)) * error
+    return value - half, value + half
+
+
 def _wholly_nan(array: NDArray[Any]) -> NDArray[np.bool_]:
     if not np.issubdtype(array.dtype, np.floating):
         return np.zeros(len(array), dtype=bool)
@@ -263,8 +276,9 @@ def _bootstrap(
     level: float,
     resamples: int,
     vectorized: bool,
+    normal: bool = False,
 ) -> tuple[float, float, float]:
-    """BCa bounds of a statistic of item indices, and its standard error.
+    """BCa bounds of a statistic of item indices, or normal ones, and its standard error.
 
     Where BCa does not exist, percentiles that hold the estimate.
     """
@@ -279,10 +293,13 @@ def _bootstrap(
             batch=max(1, MAX_RESAMPLED_VALUES // n),
             vectorized=vectorized,
             confidence_level=level,
+            method="percentile" if normal else "BCa",  # BCa asks for the statistic without each item in turn
             rng=np.random.default_rng(seed),
         )
     low, high = result.confidence_interval
     error = float(result.standard_error)
+    if normal:
+        return *_normal(value, error, level), error
     if isfinite(low) and isfinite(high):
         return float(low), float(high), error
     tail = (1 - level) / 2

@@ -2,7 +2,8 @@
 
 Probes are fitted to states of training episodes and judged on held-out episodes: a linear one, and a small network
 that finds what is there but not laid out. The floor is the same model before training: random features of a small
-picture tell much already. Where a model predicts states, the linear probe also reads these, and their error is told.
+picture tell much already. Positions are also read by a linear probe that was told the state of few training windows
+alone. Where a model predicts states, the linear probe also reads these, and their error is told.
 
 Legend: n items, t frames, d state, v variables, k targets of a probe.
 """
@@ -22,9 +23,11 @@ from threeworlds.types import Imagines, Represents
 
 CHUNK = 50
 FLOOR = "untrained encoder"
+LABELS = (5, 20, 100)  # training windows, one an episode, whose state a probe of few labels is told
 PROBES: Mapping[str, tuple[Probe, str]] = {"": (linear, "linear probe"), "_mlp": (small_network, "small network")}
 
 Read = tuple[np.ndarray, np.ndarray]  # read and true values [n, t, v]
+States = tuple[np.ndarray, np.ndarray]  # of the training and of the held-out windows [n, t, d]
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
@@ -46,20 +49,39 @@ def _read(
     metrics = _metrics(exam)
     if exam.test.state is None or exam.train.state is None:
         why = dict.fromkeys([*absent, *(e.route for e in able)], "the true state of these clips is not known")
-        return [_measured(metric, "", {}, {}, why) for metric in metrics]
+        return [_measured(metric, "", f"{PROBES[''][1]} on frozen states", {}, {}, why) for metric in metrics]
     states = {e.route: (_states(e.model, exam), _states(e.untrained, exam)) for e in able}
     found = []
-    for suffix, (probe, _) in PROBES.items():
+    for suffix, (probe, name) in PROBES.items():
         trained = {route: _probed(probe, metrics, exam, *both[0]) for route, both in states.items()}
         random = {route: _probed(probe, metrics, exam, *both[1]) for route, both in states.items()}
         for i, metric in enumerate(metrics):
             floors = {route: (FLOOR, reads[i]) for route, reads in random.items()}
-            found.append(_measured(metric, suffix, {r: reads[i] for r, reads in trained.items()}, floors, absent))
+            values = {r: reads[i] for r, reads in trained.items()}
+            found.append(_measured(metric, suffix, f"{name} on frozen states", values, floors, absent))
+    if metrics[0].columns:
+        found += [_few_labels(exam, metrics[0], states, absent, n) for n in LABELS if n <= len(exam.train.state)]
+    how = "linear probe on states predicted that far"
     for metric in metrics:
         for horizon in exam.horizons if not metric.classes else ():
             values = {route: ahead[route].read(metric, exam, states[route][0][0], horizon) for route in ahead}
-            found.append(_measured(metric, f"_h{horizon}", values, {}, shy))
+            found.append(_measured(metric, f"_h{horizon}", how, values, {}, shy))
     return found
+
+
+def _few_labels(
+    exam: Exam, metric: _Metric, states: Mapping[str, tuple[States, States]], absent: dict[str, str], labels: int
+) -> Measured:
+    """The linear probe, told the state of the first ``labels`` training windows; they are in an order drawn by seed.
+
+    Its inputs are standardised by all training windows: pictures cost nothing, it is labels that are few.
+    """
+    trained, random = (
+        {route: _probed(linear, [metric], exam, *both[i], labels)[0] for route, both in states.items()} for i in (0, 1)
+    )
+    floors = {route: (FLOOR, read) for route, read in random.items()}
+    how = f"linear probe on frozen states, with the labels of {labels} windows"
+    return _measured(metric, f"_labels_{labels}", how, trained, floors, absent)
 
 
 @dataclass(frozen=True)
@@ -102,11 +124,21 @@ class _Metric:
         return [(i, c) for i, kinds in enumerate(self.kinds(exam)) for c in kinds]
 
 
-def _probed(probe: Probe, metrics: Sequence[_Metric], exam: Exam, train: np.ndarray, test: np.ndarray) -> list[Read]:
-    """One call of the probe for all metrics -> what each reads of the held-out windows, and the truth."""
+def _probed(
+    probe: Probe,
+    metrics: Sequence[_Metric],
+    exam: Exam,
+    train: np.ndarray,
+    test: np.ndarray,
+    labels: int | None = None,
+) -> list[Read]:
+    """One call of the probe for all metrics -> what each reads of the held-out windows, and the truth.
+
+    It learns from the first ``labels`` training windows, or from all of them.
+    """
     assert exam.test.state is not None
     targets = [metric.targets(exam) for metric in metrics]
-    read = probe(train, np.concatenate(targets, axis=-1), test)
+    read = probe(train[:labels], np.concatenate(targets, axis=-1)[:labels], test)
     parts = np.split(read, np.cumsum([target.shape[-1] for target in targets])[:-1], axis=-1)
     truth = _truth(exam.test.state, exam)
     return [(metric.answer(exam, part), metric.truth(truth)) for metric, part in zip(metrics, parts, strict=True)]
@@ -124,8 +156,7 @@ def _metrics(exam: Exam) -> list[_Metric]:
     return metrics
 
 
-def _measured(metric: _Metric, suffix: str, values: Any, floors: Any, absent: dict[str, str]) -> Measured:
-    how = f"{PROBES[suffix][1]} on frozen states" if suffix in PROBES else "linear probe on states predicted that far"
+def _measured(metric: _Metric, suffix: str, how: str, values: Any, floors: Any, absent: dict[str, str]) -> Measured:
     return Measured(
         question="understanding",
         metric=metric.name + suffix,
@@ -241,7 +272,7 @@ def ratio(above: np.ndarray, below: np.ndarray) -> float:
 # ------------------------------------------------------------------------------------------ states
 
 
-def _states(model: Any, exam: Exam) -> tuple[np.ndarray, np.ndarray]:
+def _states(model: Any, exam: Exam) -> States:
     """Standardised states of the training and the held-out windows, [n, t, d]; the first frames lack their past."""
     train, test = (_represent(model, batch.video) for batch in (exam.train, exam.test))
     mean, std = _scale(train)
