@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import UseAppendAction, arg
 
 from threeworlds.cli.console import say
+from threeworlds.cli.overrides import OfWorld
 
 if TYPE_CHECKING:
     from threeworlds.score.compare import Contestant
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare:
+class Compare(OfWorld):
     """Train the routes on the same clips with the same budget, score them, and write a report."""
 
     out: Path
     """Folder for the clips, the models, result.json and the report."""
-    world: str = "arena"
-    """Built-in world that the clips come from (see `threeworlds worlds`)."""
     video: Path | None = None
     """Folder of your own video to use in place of a world."""
     size: int | None = None
@@ -40,20 +39,11 @@ class Compare:
     means over them. Without it one model a route, of --seed."""
     items: int = 200
     """Held-out episodes to score on."""
-    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Variant of the world, such as combinations=all (arena) or task=parabola (motion)."""
     variant: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=ROUTE:KEY=VALUE")] = ()
     """A route once more, under a name of its own and with some of its recipe changed, such as
-    pixels=sora:autoencoder.kind=pixels:generator.patch=1. (repeatable)"""
+    pixels=sora:autoencoder.kind=pixels:generator.patch=1."""
     zoo: bool = False
     """Score the trained models in ./zoo, in place of training."""
-
-    @property
-    def world_options(self) -> dict[str, str]:
-        """--option as keyword arguments of the world."""
-        from threeworlds.cli.overrides import world_options
-
-        return world_options(self.world, self.option) if self.option else {}
 
     @property
     def variants(self) -> dict[str, Contestant]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import Positional
 
 from threeworlds.cli.console import say
+from threeworlds.cli.overrides import OfWorld
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(OfWorld):
     """Write films of trained models in the layout of another benchmark: physics-iq, vbench or worldproof."""
 
     checkpoints: Positional[tuple[Path, ...]]
@@ -21,21 +21,10 @@ class Export:
     """physics-iq (predicted futures, and the true ones), vbench (films from captions) or worldproof (roll-outs)."""
     out: Path
     """Folder for the films: one folder a route."""
-    world: str = "arena"
-    """Built-in world that the held-out episodes are drawn from."""
     seed: int = 123
     """Seed of the held-out episodes and of the films."""
     items: int = 20
     """Films a model."""
-    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Variant of the world, such as combinations=all (arena)."""
-
-    @property
-    def world_options(self) -> dict[str, str]:
-        """--option as keyword arguments of the world."""
-        from threeworlds.cli.overrides import world_options
-
-        return world_options(self.world, self.option) if self.option else {}
 
     def run(self) -> None:
         if not self.checkpoints:

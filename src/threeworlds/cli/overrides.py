@@ -7,15 +7,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
+from tyro.conf import UseAppendAction, arg
 
 if TYPE_CHECKING:
     from threeworlds.score.compare import Contestant
 
 Config = TypeVar("Config")
 NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfWorld:
+    """What every command asks that draws episodes of a built-in world."""
+
+    world: str = "arena"
+    """Built-in world (see `threeworlds worlds`) that episodes are drawn from."""
+    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
+    """Variant of the world, such as combinations=all (arena) or task=parabola (motion)."""
+
+    @property
+    def world_options(self) -> dict[str, str]:
+        """--option as keyword arguments of the world."""
+        return world_options(self.world, self.option) if self.option else {}
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import Positional
 
 from threeworlds.cli.console import say
+from threeworlds.cli.overrides import OfWorld
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Score(OfWorld):
     """Score trained models on held-out episodes and write a report."""
 
     checkpoints: Positional[tuple[Path, ...]]
     """Folders of trained models (model.safetensors, config.json, card.json)."""
     out: Path
     """Folder for result.json and the report."""
-    world: str = "arena"
-    """Built-in world that the held-out episodes are drawn from."""
     questions: str = ""
     """Questions to ask, separated by commas; empty: all."""
     seed: int = 123
     """Seed of the held-out episodes and of the scoring."""
     items: int = 200
     """Held-out episodes to score on."""
-    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
-    """Variant of the world, such as combinations=all (arena) or task=parabola (motion)."""
-
-    @property
-    def world_options(self) -> dict[str, str]:
-        """--option as keyword arguments of the world."""
-        from threeworlds.cli.overrides import world_options
-
-        return world_options(self.world, self.option) if self.option else {}
 
     def run(self) -> None:
         if not self.checkpoints:
