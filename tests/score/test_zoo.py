@@ -58,6 +58,7 @@ def test_a_run_is_kept_scored_and_found_again(run, tmp_path, monkeypatch):
         "recipe": "small",
         "seed": 3,
         "seeds": "",
+        "variant": (),
     }
     options = SimpleNamespace(zoo=True, out=tmp_path / "scored", items=ITEMS, world_options={}, **given)
     result = run_compare(options)
