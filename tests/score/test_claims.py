@@ -198,15 +198,35 @@ def pair(first, second, question, metric, verdict="first better"):
     )  # fmt: skip
 
 
+LEARNT = {  # claim -> what must be above its floor for the pair to decide anything
+    "C1": [("sora-pixels", "copy the last frame", "prediction", "mse_h4"),
+           ("sora", "copy the last frame", "prediction", "position_error_h4")],
+    "C2": [("genie", "no command", "control", "action_following")],
+    "C9": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", ["C1", "C2"])
+def test_what_has_not_learnt_yet_decides_nothing(claim):
+    one, other, asked = PAIRS[claim]
+    won = [pair(one, other, *each) for each in asked]
+    above = [pair(*each) for each in LEARNT[claim]]
+    level = [*above[:-1], replace(above[-1], verdict="not separable")]
+    assert verdict(claim, won + above).verdict == "supported"
+    found = verdict(claim, won + level)
+    assert found.verdict == "not tested"
+    assert len(found.evidence) == 2
+
+
 @pytest.mark.parametrize("claim", PAIRS)
 def test_a_route_held_twice_must_win_everywhere(claim):
     one, other, asked = PAIRS[claim]
-    won = [pair(one, other, *each) for each in asked]
-    assert verdict(claim, won).verdict == "supported"
-    assert verdict(claim, [swapped(d) for d in won]).verdict == "supported"
-    assert verdict(claim, [won[0], replace(won[1], verdict="second better")]).verdict == "refuted"
-    assert verdict(claim, [won[0], replace(won[1], verdict="not separable")]).verdict == "not separable"
-    assert verdict(claim, [replace(d, second="another") for d in won]).verdict == "not tested"
+    won, above = [pair(one, other, *each) for each in asked], [pair(*each) for each in LEARNT[claim]]
+    assert verdict(claim, won + above).verdict == "supported"
+    assert verdict(claim, [swapped(d) for d in won + above]).verdict == "supported"
+    assert verdict(claim, [won[0], replace(won[1], verdict="second better"), *above]).verdict == "refuted"
+    assert verdict(claim, [won[0], replace(won[1], verdict="not separable"), *above]).verdict == "not separable"
+    assert verdict(claim, [replace(d, second="another") for d in won] + above).verdict == "not tested"
 
 
 def test_only_two_predict_where_both_beat_the_joint_one():

@@ -95,7 +95,7 @@ def base() -> SoraConfig:
             given_noise=0.1,
             stills=3,
             at_captions=0.9,
-            steps=8,
+            steps=4,
             noise=1.0,
             guidance=3.0,
         ),
