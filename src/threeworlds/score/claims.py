@@ -139,8 +139,8 @@ CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
         "C2",
         "Video and action belong in separate latents",
         "at equal budget, genie's films obey commands separably more often, and are separably nearer the truth four "
-        "frames ahead, than those of a genie with one code for all actions (`genie-one-code`); tested only where genie's "
-        "commands are obeyed separably more often than when nothing is commanded",
+        "frames ahead, than those of a genie with one code for all actions (`genie-one-code`); tested only where "
+        "genie's commands are obeyed separably more often than when nothing is commanded",
         own_action_latent_pays,
     ),
     (
