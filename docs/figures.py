@@ -211,6 +211,23 @@ def families(file: str) -> str:
     return _table([*head, "steps"], lines) + told
 
 
+def sampling(file: str) -> str:
+    """What guidance, solver and steps do to films from words."""
+    content, judges = _json(file), ("colour", "shape", "direction", "full_match")
+    lines = [
+        [f"{row['guidance']:g}", row["solver"], str(row["steps"]), *(_interval(row[judge]) for judge in judges)]
+        + [f"{row['seconds_a_film']:.2f}"]
+        for row in content["rows"]
+    ]
+    true = ["true clips", "", "", *(_interval(content["true_clips"][judge]) for judge in judges), ""]
+    told = f"\n{content['items']} captions with held-out combinations; from `{content['command']}`. `results/{file}`\n"
+    return _table(["guidance", "solver", "steps", *judges, "s a film"], [*lines, true]) + told
+
+
+def _interval(each: Sequence[float]) -> str:
+    return f"{number(each[0])} [{number(each[1])}, {number(each[2])}]"
+
+
 def variants(file: str, *columns: str) -> str:
     """An experiment: one row a variant, the columns that are named; with intervals where there are any."""
     content = _json(file)
@@ -221,7 +238,7 @@ def variants(file: str, *columns: str) -> str:
 
 def _told(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{number(value['value'])} [{number(value['low'])}, {number(value['high'])}]"
+        return _interval([value["value"], value["low"], value["high"]])
     return "-" if value is None else number(value)
 
 
@@ -308,7 +325,7 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (summary, rows, verdicts, claims, advice, ledger, floors, families, variants)
+    for function in (summary, rows, verdicts, claims, advice, ledger, floors, families, variants, sampling)
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
     "worlds": worlds,
