@@ -214,11 +214,10 @@ def families(file: str) -> str:
 def sampling(file: str) -> str:
     """What guidance, solver and steps do to films from words."""
     content, judges = _json(file), ("colour", "shape", "direction", "full_match")
-    lines = [
-        [f"{row['guidance']:g}", row["solver"], str(row["steps"]), *(_interval(row[judge]) for judge in judges)]
-        + [f"{row['seconds_a_film']:.2f}"]
-        for row in content["rows"]
-    ]
+    lines = []
+    for row in content["rows"]:
+        told = (_interval(row[judge]) for judge in judges)
+        lines.append([f"{row['guidance']:g}", row["solver"], str(row["steps"]), *told, f"{row['seconds_a_film']:.2f}"])
     true = ["true clips", "", "", *(_interval(content["true_clips"][judge]) for judge in judges), ""]
     told = f"\n{content['items']} captions with held-out combinations; from `{content['command']}`. `results/{file}`\n"
     return _table(["guidance", "solver", "steps", *judges, "s a film"], [*lines, true]) + told
