@@ -22,7 +22,7 @@ from threeworlds.types import Connects, Plays, Predicts
 
 LABELLED = 1000  # steps with true actions, in all
 HELD = 5  # steps of a plan; a candidate changes its code once, in the middle
-CANDIDATES = 16
+CANDIDATES = 8
 SCALES = (1, 4, 16, 32)  # pixels a side of the cells whose means are compared
 STEPS, BATCH, LEARNING_RATE = 300, 32, 5e-3  # of fitting the inverse dynamics
 

@@ -33,7 +33,7 @@ EXECUTED = 5  # steps of a plan before the next, as in LeWorldModel (arXiv 2603.
 TIMED = 20  # single decisions that are timed
 ORACLE = {"candidates": 48, "elites": 6, "rounds": 2, "std": 0.7}  # effort of the search in the simulator
 ORACLE_HORIZON = 6
-FILMED = 25  # episodes in which plans are read off films, which are dear
+FILMED = 20  # episodes in which plans are read off films, which are dear
 NO_SEARCH = "does not plan by itself, by design; success_25_50_each makes a planner of it where it can"
 NO_ACTOR = "has no actor of its own, by design"
 
