@@ -21,8 +21,8 @@ from threeworlds.score.exam import Entrant, Exam
 from threeworlds.types import Connects, Plays, Predicts
 
 LABELLED = 1000  # steps with true actions, in all
-HELD = 5  # steps of a plan; a candidate changes its code once, in the middle
-CANDIDATES = 8
+HELD = 5  # steps of a plan
+CANDIDATES = 8  # code sequences tried: each code held, then as many that change in the middle; the dream is dear
 SCALES = (1, 4, 16, 32)  # pixels a side of the cells whose means are compared
 STEPS, BATCH, LEARNING_RATE = 300, 32, 5e-3  # of fitting the inverse dynamics
 
@@ -123,9 +123,8 @@ class InverseDynamics(nn.Module):
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Frames [b, c, h, w] each -> actions [b, a] in [-1, 1]."""
         first, then = self.places(before), self.places(after)
-        read: Tensor = self.read(
-            torch.cat([then, 10 * (then - first)], dim=-1)
-        )  # a step is a tenth of the frame or less
+        moved = 10 * (then - first)  # about as wide as places are: a step is a tenth of the frame or less
+        read: Tensor = self.read(torch.cat([then, moved], dim=-1))
         return read
 
     def places(self, frames: Tensor) -> Tensor:
