@@ -106,6 +106,7 @@ class State:
     """What a model believes about each frame."""
 
     z: Tensor  # float32 [b, t, d]
+    tokens: int = 1  # that z is made of, laid flat: [b, t, tokens, d / tokens]
 
 
 @dataclass(frozen=True, kw_only=True)

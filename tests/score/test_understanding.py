@@ -121,6 +121,40 @@ def test_a_small_network_reads_what_a_line_cannot():
     np.testing.assert_array_equal(bent, probes.small_network(train, targets, test))  # no hidden draws
 
 
+def test_the_attentive_probe_reads_the_token_that_matters():
+    """One token of four is marked, and what it holds is asked: no line tells whose value counts."""
+    rng = np.random.default_rng(0)
+
+    def scene(n):
+        held, where = rng.normal(size=(n, 6, 4)), rng.integers(0, 4, (n, 6))
+        marked = (where[..., None] == np.arange(4)) * 2.0 - 1
+        states = np.stack([held, marked], axis=-1).reshape(n, 6, 8)
+        return states, np.stack([np.take_along_axis(held, where[..., None], -1)[..., 0], where / 3], axis=-1)
+
+    (train, targets), (test, truth) = scene(400), scene(60)
+    targets[:50, :, 1] = np.nan
+    read, straight = (probe(train, targets, test) for probe in (probes.attentive(4), probes.linear))
+    assert understanding.r_squared(read[..., :1], truth[..., :1]) > 0.9
+    assert understanding.r_squared(straight[..., :1], truth[..., :1]) < 0.4
+    assert understanding.r_squared(read[..., 1:], truth[..., 1:]) > 0.9  # each token knows its place
+    np.testing.assert_array_equal(read, probes.attentive(4)(train, targets, test))
+
+
+def test_tokens_are_attended_to_and_a_vector_is_not(arena):
+    class Tokens(Knower):
+        def represent(self, video):
+            return replace(super().represent(video), tokens=4)
+
+    entrants = [seat("tokens", Tokens(arena), Noise()), seat("knower", Knower(arena), Noise())]
+    found = {m.metric: m for m in understanding.ask(arena, entrants).measured}
+    asked = found["position_r_attentive"]
+    assert set(asked.values) == {"tokens"} and "one vector" in asked.absent["knower"]
+    assert understanding.correlation(*asked.values["tokens"]) > 0.9
+    assert abs(understanding.correlation(*asked.own_floors["tokens"][1])) < 0.3
+    alone = understanding.ask(arena, entrants[1:]).measured
+    assert not [m for m in alone if "attentive" in m.metric]
+
+
 def test_states_are_standardised_by_the_training_windows_alone(arena):
     (train, test), untouched = understanding._states(Knower(arena), arena), arena.test.state.clone()
     assert train.shape == (40, 17, 24)  # the given frames but the last lack their past

@@ -1,9 +1,10 @@
 """Understanding: what of the true state can be read off a model's states by a probe?
 
 Probes are fitted to states of training episodes and judged on held-out episodes: a linear one, and a small network
-that finds what is there but not laid out. The floor is the same model before training: random features of a small
-picture tell much already. Positions are also read by a linear probe that was told the state of few training windows
-alone. Where a model predicts states, the linear probe also reads these, and their error is told.
+that finds what is there but not laid out; states made of tokens are also read by one that attends to them. The floor
+is the same model before training: random features of a small picture tell much already. Positions are also read by a
+linear probe that was told the state of few training windows alone. Where a model predicts states, the linear probe
+also reads these, and their error is told.
 
 Legend: n items, t frames, d state, v variables, k targets of a probe.
 """
@@ -18,7 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
-from threeworlds.score.probes import Probe, linear, small_network
+from threeworlds.score.probes import Probe, attentive, linear, small_network
 from threeworlds.types import Imagines, Represents
 
 CHUNK = 50
@@ -59,6 +60,7 @@ def _read(
             floors = {route: (FLOOR, reads[i]) for route, reads in random.items()}
             values = {r: reads[i] for r, reads in trained.items()}
             found.append(_measured(metric, suffix, f"{name} on frozen states", values, floors, absent))
+    found += _of_tokens(exam, metrics, able, states, absent)
     if metrics[0].columns:
         found += [_few_labels(exam, metrics[0], states, absent, n) for n in LABELS if n <= len(exam.train.state)]
     how = "linear probe on states predicted that far"
@@ -66,6 +68,32 @@ def _read(
         for horizon in exam.horizons if not metric.classes else ():
             values = {route: ahead[route].read(metric, exam, states[route][0][0], horizon) for route in ahead}
             found.append(_measured(metric, f"_h{horizon}", how, values, {}, shy))
+    return found
+
+
+def _of_tokens(
+    exam: Exam,
+    metrics: Sequence[_Metric],
+    able: Sequence[Entrant],
+    states: Mapping[str, tuple[States, States]],
+    absent: dict[str, str],
+) -> list[Measured]:
+    """The attentive probe, where a state is made of tokens; asked of nobody where none is."""
+    tokens = {e.route: _tokens(e.model, exam) for e in able}
+    probes = {route: attentive(n) for route, n in tokens.items() if n > 1}
+    if not probes:
+        return []
+    trained, random = (
+        {route: _probed(probe, metrics, exam, *states[route][i]) for route, probe in probes.items()} for i in (0, 1)
+    )
+    absent = absent | {
+        route: "its state is one vector: nothing to attend to" for route in tokens if route not in probes
+    }
+    found = []
+    for i, metric in enumerate(metrics):
+        values = {route: reads[i] for route, reads in trained.items()}
+        floors = {route: (FLOOR, reads[i]) for route, reads in random.items()}
+        found.append(_measured(metric, "_attentive", "attentive probe on frozen tokens", values, floors, absent))
     return found
 
 
@@ -287,6 +315,13 @@ def _represent(model: Any, video: Tensor | None) -> np.ndarray:
     assert video is not None
     parts = [model.represent(video[i : i + CHUNK]).z[:, GIVEN - 1 :] for i in range(0, len(video), CHUNK)]
     return np.concatenate([part.cpu().numpy() for part in parts]).astype(np.float64)
+
+
+def _tokens(model: Any, exam: Exam) -> int:
+    """How many a frame's state is made of."""
+    assert exam.train.video is not None
+    count: int = model.represent(exam.train.video[:1]).tokens
+    return count
 
 
 def _columns(exam: Exam, *endings: str) -> list[int]:

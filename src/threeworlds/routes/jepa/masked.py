@@ -170,7 +170,8 @@ class MaskedJepa(nn.Module):
         Chunks are as long as the clips of the training; the last may be shorter.
         """
         parts = [self.encoder(part).unflatten(1, (part.shape[1], -1)) for part in video.split(self.config.frames, 1)]
-        return State(z=torch.cat(parts, dim=1).flatten(2))
+        seen = torch.cat(parts, dim=1)
+        return State(z=seen.flatten(2), tokens=seen.shape[2])
 
 
 def masked_stage(model: MaskedJepa) -> Stage:
