@@ -7,7 +7,7 @@ import torch
 
 from threeworlds.data import ClipStore
 from threeworlds.routes import get_route
-from threeworlds.routes.sora.captioner import Captioner, CaptionerConfig
+from threeworlds.routes.sora.captioner import HINT, Captioner, CaptionerConfig
 from threeworlds.score.captions import agreement, caption_store, captions_of, score_captioner
 from threeworlds.train import Budget, load_model, train_route
 from threeworlds.types import Batch, ClipSpec
@@ -35,6 +35,24 @@ def test_it_learns_to_say_what_it_is_shown():
         optimizer.step()
     assert model.caption(batch.video) == tuple(COLOURS)
     assert model.caption(batch.video.flip(0)) == tuple(COLOURS)[::-1]
+
+
+def test_a_hint_is_the_likelihood_of_the_words_a_caption_has():
+    """A clip without a caption gives none; the words' order does not matter."""
+    torch.manual_seed(0)
+    model, batch = Captioner(CONFIG, SPEC), painted()
+    model.learn_words(batch)
+    source = model._read(batch.video)
+    hint = model._hint(source, *model._target(batch.caption))
+    likely = torch.sigmoid(model.hint(torch.cat([source.mean(1), source.amax(1)], dim=-1)))
+    has = torch.zeros_like(likely)
+    has[:, 0] = 1  # the end
+    for row, text in enumerate(batch.caption):
+        has[row, [model.vocabulary.index(w) for w in text.split()]] = 1
+    told = (has * likely.log() + (1 - has) * (1 - likely).log()).sum(-1)
+    torch.testing.assert_close(hint, -HINT * told.mean())
+    silent = model._hint(source, *model._target((*batch.caption[:2], "")))
+    torch.testing.assert_close(silent, -HINT * told[:2].mean())
 
 
 def test_beside_each_frame_goes_its_change():
