@@ -64,11 +64,17 @@ def rows(folder: str, route: str, *questions: str) -> str:
     return _table(["metric", "value [95 %]", "floor", "ceiling", "n"], lines) + _source(result, folder)
 
 
-def verdicts(folder: str) -> str:
-    """The claims that this comparison can speak to."""
-    result = _result(folder)
-    lines = [[v.claim, v.text, f"**{v.verdict}**", "; ".join(v.evidence) or "-"] for v in result.verdicts]
-    return _table(["claim", "", "verdict", "evidence"], lines) + _source(result, folder)
+def verdicts(*folders: str) -> str:
+    """What each of these results says of every claim that one of them can speak to, side by side."""
+    results = {folder: _result(folder) for folder in folders}
+    found = {folder: {v.claim: v.verdict for v in judge_claims(result)} for folder, result in results.items()}
+    lines = [
+        [claim, text, *(f"**{each[claim]}**" for each in found.values())]
+        for claim, text, *_ in CLAIMS
+        if any(each[claim] != "not tested" for each in found.values())
+    ]
+    told = "".join(_source(result, folder) for folder, result in results.items())
+    return _table(["claim", "", *(f"`{folder}`" for folder in folders)], lines) + told
 
 
 def claims(*folders: str) -> str:
