@@ -128,6 +128,18 @@ def test_what_is_wrong_is_said_in_words(found, said):
     assert all(word in text for word, text in zip(said, wrong, strict=True))
 
 
+def test_a_code_costs_what_it_can_earn_so_that_a_faint_body_is_followed_too():
+    """A tenth of the contrast: what a code explains is worth a hundredth, and so must be its price."""
+    model = actions("continuous").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(150):
+        loss, metrics = model(Batch(video=moving_squares(16)[0] / 10))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert metrics["kl"] > 0.5 and metrics["gain_over_copy"] > 0.8
+
+
 @pytest.mark.parametrize("kind", ACTION_KINDS)
 def test_a_collapsed_model_is_warned_of_in_training(kind, caplog, monkeypatch):
     """A decoder that hears no action, as it happens: no code is better than another, and copying is as good."""

@@ -177,7 +177,10 @@ class ContinuousAction(LatentAction):
         mean, log_variance = self._posterior(video[:, 1:])
         latent = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
-        return latent, self.config.kl * kl, {"kl": kl.detach()}
+        # In units of what copying loses: else a small or faint body, whose way is worth little, is never paid for.
+        now, after = video[:, 1:-1], video[:, 2:]
+        copying = (changed_weight(now, after, self.config.changed) * (now - after).square()).mean()
+        return latent, self.config.kl * copying * kl, {"kl": kl.detach()}
 
     def _decode(self, video: Tensor, latent: Tensor) -> Tensor:
         pairs = torch.cat([video[:, :-2], video[:, 1:-1]], dim=2).flatten(0, 1)

@@ -48,7 +48,7 @@ class LatentActionConfig:
 
     kind: Literal["continuous", "vq"] = "continuous"
     channels: tuple[int, int, int] = (32, 48, 64)  # continuous
-    kl: float = 3e-3  # continuous: price of a code
+    kl: float = 7e-3  # continuous: price of a nat of code, as a part of what copying the last frame loses
     transformer: TransformerConfig = field(default_factory=TransformerConfig)  # vq
     commitment: float = 0.25  # vq: weight of the distance to the code
     entropy: float = 0.1  # vq: reward of an even use of the codes
