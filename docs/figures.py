@@ -34,6 +34,7 @@ SUMMARY = (  # question, metric
     ("text", "direction"),
     ("understanding", "position_r"),
     ("understanding", "velocity_r2"),
+    ("planning", "success_25_50_each"),
     ("cost", "seconds_per_second"),
     ("cost", "parameters"),
     ("cost", "train_seconds"),
@@ -75,6 +76,21 @@ def verdicts(*folders: str) -> str:
     ]
     told = "".join(_source(result, folder) for folder, result in results.items())
     return _table(["claim", "", *(f"`{folder}`" for folder in folders)], lines) + told
+
+
+def budgets(folder: str) -> str:
+    """What each route scored after each budget: a column each."""
+    result = _result(folder)
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in _rows(result, "budget"):
+        metric, _, amount = row.metric.rpartition("_")
+        found.setdefault((metric, row.route), {})[amount] = row
+    amounts = sorted({amount for each in found.values() for amount in each}, key=float)
+    lines = [
+        [metric_label(metric), route, *(_cell(each.get(amount)) for amount in amounts)]
+        for (metric, route), each in sorted(found.items())
+    ]
+    return _table(["", "route", *(f"{float(amount):.3g}" for amount in amounts)], lines) + _source(result, folder)
 
 
 def claims(*folders: str) -> str:
@@ -330,7 +346,7 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (summary, rows, verdicts, claims, advice, ledger, floors, families, variants, sampling)
+    for function in (summary, rows, verdicts, budgets, claims, advice, ledger, floors, families, variants, sampling)
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
     "worlds": worlds,

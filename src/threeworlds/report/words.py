@@ -102,6 +102,7 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"velocity_r2", "probe of velocity, R²"),
     (r"attributes", "probe of attributes"),
     (r"auroc_(\w+)", r"AUROC, \1"),
+    (r"success_(\d+)_(\d+)_each", r"success, goal \1 steps away, \2 allowed, every route in its own way"),
     (r"success_(\d+)_(\d+)", r"success, goal \1 steps away, \2 allowed"),
     (r"success_random_walls", "success, walls never seen"),
     (r"ms_search", "time per decision, search"),
