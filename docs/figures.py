@@ -79,7 +79,7 @@ def verdicts(*folders: str) -> str:
 
 
 def budgets(folder: str) -> str:
-    """What each route scored after each budget: a column each."""
+    """What each route scored after each budget: a column each, and the floor."""
     result = _result(folder)
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in _rows(result, "budget"):
@@ -87,10 +87,11 @@ def budgets(folder: str) -> str:
         found.setdefault((metric, row.route), {})[amount] = row
     amounts = sorted({amount for each in found.values() for amount in each}, key=float)
     lines = [
-        [metric_label(metric), route, *(_cell(each.get(amount)) for amount in amounts)]
+        [metric_label(metric), route, *(_cell(each.get(amount)) for amount in amounts), _floor(each[amounts[-1]])]
         for (metric, route), each in sorted(found.items())
     ]
-    return _table(["", "route", *(f"{float(amount):.3g}" for amount in amounts)], lines) + _source(result, folder)
+    head = ["", "route", *(f"{float(amount):.3g}" for amount in amounts), "floor"]
+    return _table(head, lines) + _source(result, folder)
 
 
 def claims(*folders: str) -> str:

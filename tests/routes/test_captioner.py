@@ -51,6 +51,8 @@ def test_a_hint_is_the_likelihood_of_the_words_a_caption_has():
         has[row, [model.vocabulary.index(w) for w in text.split()]] = 1
     told = (has * likely.log() + (1 - has) * (1 - likely).log()).sum(-1)
     torch.testing.assert_close(hint, -HINT * told.mean())
+    loss, metrics = model(batch)
+    torch.testing.assert_close(loss, metrics["written"] + hint)
     silent = model._hint(source, *model._target((*batch.caption[:2], "")))
     torch.testing.assert_close(silent, -HINT * told[:2].mean())
 
