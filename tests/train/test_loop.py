@@ -321,5 +321,5 @@ def test_no_budget_left_is_said(store: ClipStore, out: Path, caplog: pytest.LogC
     cache = lambda video: {"mean": video.flatten(2) @ torch.ones(768, 1)}  # noqa: E731
     run = train_toy(store, out, route=one_stage(cache=cache), budget="10flops")
     assert run.total.steps == 0
-    assert run.total.flops >= store.total_frames * 768 * 2
+    assert run.total.flops >= 10
     assert "used up its whole budget of 10flops" in caplog.text

@@ -44,6 +44,7 @@ class Windows:
         cached: arrays [store.total_frames, ...] made once per frame; batches bring their windows.
         at_captions: part of the windows, in [0, 1], whose start is moved to that of the nearest caption, so that words
             speak of the window's first frames.
+        among: take only these episodes of the split; None: all.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Windows:
         columns: Sequence[str] = ("video",),
         cached: Mapping[str, np.ndarray] = EMPTY,
         at_captions: float = 0.0,
+        among: np.ndarray | None = None,
     ) -> None:
         _check_numbers(frames=frames, stride=stride, batch_size=batch_size)
         _check_columns(store, columns, cached, stride)
@@ -72,16 +74,17 @@ class Windows:
         self.columns = tuple(columns)
         self.cached = cached
         self.at_captions = at_captions
-        self._episodes, self.skipped_episodes = self._usable()
+        self._episodes, self.skipped_episodes = self._usable(among)
         parts = store.lengths[self._episodes] // self.span
         self._slot = np.repeat(np.arange(len(parts)), parts)  # windows of an epoch -> position in _episodes
         self._part = np.arange(len(self._slot)) - np.repeat(np.cumsum(parts) - parts, parts)
         self._parts = parts
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
-    def _usable(self) -> tuple[np.ndarray, int]:
+    def _usable(self, among: np.ndarray | None) -> tuple[np.ndarray, int]:
         """(episodes long enough, and with actions where these are asked for; how many are not)."""
         split = self.store.split(self.split)
+        split = split if among is None else split[np.isin(split, among)]
         known = split[self.store.has_action[split]] if "action" in self.columns else split
         usable = known[self.store.lengths[known] >= self.span]
         if not len(usable):

@@ -7,14 +7,12 @@ What ``prepare`` and ``finish`` find out must live in parameters or persistent b
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +20,18 @@ from torch import Tensor, nn
 
 from threeworlds.data import ClipStore, Windows
 from threeworlds.train.budget import Budget
+from threeworlds.train.cache import Cache, open_or_make
 from threeworlds.train.checkpoint import (
     FINISHED,
     Checkpoint,
     latest_checkpoint,
     prune_checkpoints,
     step_name,
-    sync,
     write_checkpoint,
 )
 from threeworlds.train.ledger import FlopMeter, peak_memory_mb, reset_peak_memory
 from threeworlds.train.log import Lines, Reporter, logger, open_board, read_curve
-from threeworlds.train.machine import place_batch, place_tensor
+from threeworlds.train.machine import autocast, place_batch
 from threeworlds.train.model_files import unique_state
 from threeworlds.train.optim import (
     Average,
@@ -107,59 +105,24 @@ def read_ledger(checkpoint: Checkpoint) -> Ledger:
     return Ledger(**{**ledger, "supervision": tuple(ledger["supervision"])})
 
 
-def cache_frames(job: Job, meter: FlopMeter) -> Mapping[str, np.ndarray]:
-    """What the stage's ``cache`` makes of every episode: {name: [total_frames, ...]}, memory-mapped."""
-    folder = job.folder / "cache"
-    if job.stage.cache is None:
-        return {}
-    if not folder.exists():
-        temporary = job.folder / ".cache.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        _write_cache(job, job.stage.cache, meter, temporary)
-        for part in (*temporary.iterdir(), temporary):
-            sync(part)
-        temporary.rename(folder)
-    return {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}
-
-
-@torch.no_grad()
-def _write_cache(job: Job, cache: Callable[[Tensor], dict[str, Tensor]], meter: FlopMeter, folder: Path) -> None:
-    arrays: dict[str, np.memmap] = {}
-    bar = Reporter(f"{job.stage.name}: cache", job.show)
-    for episode in range(len(job.store)):
-        start, length = job.store.offset(episode), job.store.length(episode)
-        video = place_tensor(_as_video(job.store.video(episode)), job.device)
-        made = meter.run(f"cache {length} frames", partial(_cast, job.device, cache, video))
-        for name, value in made.items():
-            value = value[0].cpu().numpy()
-            if name not in arrays:
-                arrays[name] = _new_array(folder, name, value, job.store.total_frames)
-            arrays[name][start : start + length] = value
-        bar.update((start + length) / job.store.total_frames, f"episode {episode + 1} of {len(job.store)}")
-    bar.close()
-    for array in arrays.values():
-        array.flush()
-
-
-def _as_video(frames: np.ndarray) -> Tensor:
-    """uint8 [t, h, w, c] -> float32 [1, t, c, h, w] in [-1, 1], the arithmetic of ``Windows``."""
-    pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).contiguous()
-    return pixels[None].float().mul_(2 / 255).sub_(1)
-
-
-def _new_array(folder: Path, name: str, like: np.ndarray, frames: int) -> np.memmap:
-    if not name.isidentifier():
-        raise ValueError(f"cached array {name!r}: expected a name of letters, digits and _")
-    return np.lib.format.open_memmap(
-        folder / f"{name}.npy", mode="w+", dtype=like.dtype, shape=(frames, *like.shape[1:])
+def open_cache(job: Job, spent: Callable[[float], float], count: int | None = None) -> Cache | None:
+    """What the stage's ``cache`` makes of the clips; ``count`` episodes of them, where it is known."""
+    return open_or_make(
+        job.folder / "cache",
+        job.stage,
+        job.store,
+        device=job.device,
+        spent=spent,
+        seed=job.seed,
+        count=count,
+        show=job.show,
     )
 
 
-def _cast(device: torch.device, function: Callable[..., Any], *given: Any) -> Any:
-    """Call with bf16 autocast on a GPU; on a CPU fp32, where bf16 is slower, not faster."""
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        return function(*given)
+def cache_again(job: Job) -> Cache | None:
+    """The cache of a stage that is finished, made again, at nobody's cost, where a resumed run has lost it."""
+    found = latest_checkpoint(job.folder) if job.stage.cache is not None else None
+    return open_cache(job, lambda _: 0.0, found.state.get("cached") if found else None)
 
 
 def _number(value: Tensor | float) -> float:
@@ -203,8 +166,7 @@ class _Loop:
         self.meter = FlopMeter()
         self.best: dict[str, Tensor] = {}
         self.best_error = math.inf
-        # Made before; made again only where a resumed run has lost them, at nobody's cost.
-        self.cached = {name: a for before in job.earlier for name, a in cache_frames(before, FlopMeter()).items()}
+        self.caches = [cache for before in job.earlier if (cache := cache_again(before)) is not None]
         job.folder.mkdir(parents=True, exist_ok=True)
         reset_peak_memory()
         job.everything.eval()
@@ -220,6 +182,7 @@ class _Loop:
     def _begin(self) -> None:
         torch.manual_seed(self.job.seed)
         self._call_with_large_batch("prepare", self.stage.prepare)
+        self._open_cache()
         self._open_data()
         self.optimizer = build_optimizer(self.parameters, self.stage.optim)
         self.average = Average(self.parameters, self.stage.optim.ema)
@@ -233,6 +196,7 @@ class _Loop:
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = found.tensors, found.state
         copy_into(unique_state(self.job.everything), _under("weights.", tensors))
+        self._open_cache(state.get("cached"))
         self._open_data()
         self.optimizer = build_optimizer(self.parameters, self.stage.optim)
         restore_optimizer(self.optimizer, self.parameters, _under("optimizer.", tensors))
@@ -248,7 +212,6 @@ class _Loop:
         _set_draws(_under("draws.", tensors))
 
     def _open_data(self) -> None:
-        self.cached |= cache_frames(self.job, self.meter)
         self.windows = self._windows("train", self.stage.columns)
         sources = ("video" if column in self.cached else column for column in self.stage.columns)  # caches are of video
         self.ledger = replace(self.ledger, supervision=tuple(dict.fromkeys((*sources, *self.stage.pretrained))))
@@ -258,10 +221,27 @@ class _Loop:
             fixed = self._windows("val", columns).fixed(self.stage.batch_size, self.job.seed)
             self.validation = place_batch(fixed, self.job.device)
 
+    def _open_cache(self, count: int | None = None) -> None:
+        """This stage's own; it costs what it costs, whether it is made now or was before a run was killed."""
+        made = open_cache(self.job, self._spent_with, count)
+        if made is not None:
+            self.caches.append(made)
+            self.meter.total += made.flops
+
+    def _spent_with(self, flops: float) -> float:
+        self._spend()
+        return self.job.budget.progress(replace(self.ledger, flops=self.ledger.flops + flops))
+
+    @property
+    def cached(self) -> dict[str, np.ndarray]:
+        return {name: array for cache in self.caches for name, array in cache.arrays.items()}
+
     def _windows(self, split: str, columns: tuple[str, ...]) -> Windows:
+        used = [cache for cache in self.caches if set(cache.arrays) & set(columns)]
         return Windows(
             self.job.store,
             split=split,
+            among=reduce(np.intersect1d, [cache.episodes for cache in used]) if used else None,
             frames=self.stage.frames,
             stride=self.stage.stride,
             batch_size=self.stage.batch_size,
@@ -279,7 +259,7 @@ class _Loop:
         columns = tuple(dict.fromkeys(("video", *(c for c in self.stage.columns if c in known))))
         batch = self._windows("train", columns).fixed(LARGE * self.stage.batch_size, self.job.seed)
         with torch.no_grad():
-            self.meter.run(name, lambda: _cast(self.job.device, function, place_batch(batch, self.job.device)))
+            self.meter.run(name, lambda: autocast(self.job.device, function, place_batch(batch, self.job.device)))
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -324,7 +304,7 @@ class _Loop:
                 self.board.add_scalar(name, value, self.ledger.steps)
 
     def _forward_backward(self, batch: Batch) -> tuple[float, dict[str, float]]:
-        loss, metrics = _cast(self.job.device, self.stage.module, batch)
+        loss, metrics = autocast(self.job.device, self.stage.module, batch)
         loss.backward()
         return loss.item(), {name: _number(value) for name, value in metrics.items()}
 
@@ -343,7 +323,7 @@ class _Loop:
         function = self.stage.rollout_error
         self.stage.module.eval()
         with self.average.applied(), torch.no_grad(), _own_draws(self.job.seed):
-            error = float(self.meter.run("rollout", lambda: _cast(self.job.device, function, validation)))
+            error = float(self.meter.run("rollout", lambda: autocast(self.job.device, function, validation)))
             if error < self.best_error or not self.best:
                 self.best_error = error
                 self.best = {name: value.detach().clone() for name, value in self._weights().items()}
@@ -381,7 +361,7 @@ class _Loop:
         self.ledger = replace(self.ledger, unique_clips=_episodes_seen(self.windows, self.ledger.steps))
         self.lines.size()
         curve = read_curve(self.job.folder / "metrics.jsonl")
-        state = {"finished": True, "ledger": asdict(self.ledger), "curve": curve}
+        state = {"finished": True, "ledger": asdict(self.ledger), "curve": curve, "cached": self._own_episodes()}
         weights = _prefixed("weights.", unique_state(self.job.everything))
         write_checkpoint(self.job.folder, FINISHED, Checkpoint(tensors=weights, state=state))
         return Trained(ledger=self.ledger, curve=curve)
@@ -396,6 +376,10 @@ class _Loop:
 
     def _note_peak(self) -> None:
         self.ledger = replace(self.ledger, peak_memory_mb=max(self.ledger.peak_memory_mb, peak_memory_mb()))
+
+    def _own_episodes(self) -> int | None:
+        """How many episodes this stage's cache holds."""
+        return len(self.caches[-1].episodes) if self.stage.cache is not None else None
 
     def _save(self) -> None:
         self._note_peak()
@@ -414,6 +398,7 @@ class _Loop:
             "finished": False,
             "ledger": asdict(self.ledger),
             "flops_known": self.meter.known,
+            "cached": self._own_episodes(),
             "best_error": self.best_error,
             "metrics_bytes": self.lines.size(),
             "timing_bytes": self.timing.size(),
