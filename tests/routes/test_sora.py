@@ -123,6 +123,17 @@ def test_an_edit_keeps_as_much_as_its_level_says(model, monkeypatch):
     assert torch.equal(model.sample(latent, torch.ones(2, 6), ("", ""), generator=draws()), latent)
 
 
+def test_words_begin_from_all_of_the_noise_and_continuations_from_less(model, monkeypatch):
+    """Again a network that answers what it sees, so that the first noise can be read off."""
+    monkeypatch.setattr(model.generator, "forward", lambda x, time, words: x)
+    level = torch.tensor([[1, 0, 0, 0, 0, 0.0]]).repeat(2, 1)
+    made = model.sample(latents(model), level, ("", "a red disc"), generator=draws())
+    noise = torch.randn(made.shape, generator=draws())
+    torch.testing.assert_close(made[0, 1:], model.config.generator.noise * noise[0, 1:])
+    torch.testing.assert_close(made[1, 1:], noise[1, 1:])
+    assert model.config.generator.noise < 1
+
+
 @pytest.mark.parametrize("solver", ["euler", "heun", "multistep"])
 def test_solvers_land_on_the_estimate_of_a_network_that_knows_the_answer(model, solver, monkeypatch):
     answer = latents(model)

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge
+from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge, moved
 from threeworlds.routes.sora.model import Sora
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.routes.sora.stream import stream
@@ -144,6 +144,42 @@ def test_the_adversarial_loss_is_a_choice_that_trains_everything():
     assert all(p.grad.norm() > 0 for p in other.critic.parameters() if p.ndim > 1)
     assert metrics["critic"] > 0
     assert all(p.grad.isfinite().all() for p in other.parameters())
+
+
+def test_latents_and_pictures_move_together():
+    """By whole cells and whole pixels exactly; by parts of a cell linearly; what comes in repeats the edge."""
+    latent, video = torch.randn(2, 3, 4, 8, 8), torch.randn(2, 3, 3, 32, 32)
+    there, seen = moved(latent, video, torch.tensor([4, -8]))
+    torch.testing.assert_close(seen[..., :24, 4:], video[..., 8:, :-4])
+    torch.testing.assert_close(there[..., :6, 1:], latent[..., 2:, :-1])
+    torch.testing.assert_close(there[..., :6, 0], latent[..., 2:, 0])
+    half, _ = moved(latent, video, torch.tensor([2, 0]))
+    torch.testing.assert_close(half[..., 1:], (latent[..., 1:] + latent[..., :-1]) / 2)
+
+
+def test_latents_learn_to_move_as_pictures_do():
+    """A bright square on black, anywhere: after training with `equivariance` moved latents show the moved picture."""
+
+    def squares(count):
+        video, at = torch.full((count, 1, 3, 16, 16), -1.0), torch.randint(2, 9, (count, 2))
+        for clip, (x, y) in zip(video, at.tolist(), strict=True):
+            clip[..., y : y + 5, x : x + 5] = 1
+        return video
+
+    errors = []
+    for equivariance in (0.0, 0.5):
+        torch.manual_seed(0)
+        model = Autoencoder(replace(debug().autoencoder, factor=4, equivariance=equivariance), 16, 16)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        for _ in range(300):
+            loss, _ = model(Batch(video=squares(16)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            latent, video = moved(model.encode(test := squares(64)), test, torch.tensor([2, 2]))
+            errors.append(float((model.decode(latent) - video).square().mean()))
+    assert errors[1] < 0.7 * errors[0]
 
 
 @torch.no_grad()

@@ -48,14 +48,16 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
-        latent, kl = self._draw(batch.video)
+        video, (latent, kl) = batch.video, self._draw(batch.video)
+        if self.config.equivariance and torch.rand(()) < self.config.equivariance:
+            latent, video = moved(latent, video, torch.randint(1 - self.factor, self.factor, (2,)))
         shown = self._shown(latent)
-        error = (shown - batch.video).square()
-        reconstruction = (moving_weight(batch.video, self.config.moving) * error).mean()
+        error = (shown - video).square()
+        reconstruction = (moving_weight(video, self.config.moving) * error).mean()
         loss, metrics = reconstruction + self.config.kl * kl, {"mse": error.mean().detach(), "kl": kl.detach()}
         if self.critic is None:
             return loss, metrics
-        pleases, tells = hinge(self.critic, batch.video.flatten(0, 1), shown.flatten(0, 1))
+        pleases, tells = hinge(self.critic, video.flatten(0, 1), shown.flatten(0, 1))
         return loss + self.config.adversarial * pleases + tells, metrics | {"critic": tells.detach()}
 
     @torch.no_grad()
@@ -100,6 +102,24 @@ class Autoencoder(nn.Module):
     def _posterior(self, video: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self._features(video).chunk(2, dim=2)
         return mean, log_variance.clamp(-12, 4)
+
+
+def moved(latent_btcyx: Tensor, video_btchw: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents and pictures, both moved by ``pixels`` (right, down): a decoder that must take one to the other has
+    latents that move as bodies do, also by parts of a cell (after EQ-VAE, arXiv 2502.09509, which scales and turns).
+
+    What comes in over the edge repeats it.
+    """
+    return _moved(latent_btcyx, pixels * latent_btcyx.shape[-1] / video_btchw.shape[-1]), _moved(video_btchw, pixels)
+
+
+def _moved(x: Tensor, cells: Tensor) -> Tensor:
+    """x [b, t, c, y, x] moved by ``cells`` (right, down), linearly between cells."""
+    flat, size = x.flatten(0, 1), torch.tensor([x.shape[-1], x.shape[-2]])
+    where = torch.cat([torch.eye(2), (-2 * cells / size)[:, None]], dim=1).to(x)
+    grid = F.affine_grid(where.expand(len(flat), 2, 3), list(flat.shape), align_corners=False)
+    seen = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)
+    return seen.contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
 
 
 class PatchCritic(nn.Sequential):

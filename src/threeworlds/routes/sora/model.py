@@ -15,7 +15,7 @@ from threeworlds.nn.minilm import NAME as PRETRAINED
 from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
-from threeworlds.routes.sora.recipes import SoraConfig
+from threeworlds.routes.sora.recipes import GeneratorConfig, SoraConfig
 from threeworlds.routes.sora.rollout import between
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, State
 
@@ -123,17 +123,19 @@ class Sora(nn.Module):
         solve, times = solver_named(solver or config.solver), time_grid(steps or config.steps)
 
         def draw(latent: Tensor, level: Tensor) -> Tensor:
-            return solve(self._velocity(level, captions, guidance), self._start(latent, level, generator), times)
+            noise = torch.tensor([first_noise(config, caption) for caption in captions])
+            start = self._start(latent, level, noise, generator)
+            return solve(self._velocity(level, captions, guidance), start, times)
 
         if config.stills and latent.shape[1] > 1 and not level.any():
             first = draw(latent[:, :1], level[:, :1])
             latent, level = torch.cat([first, latent[:, 1:]], dim=1), level.index_fill(1, torch.tensor([0]), 1.0)
         return draw(latent, level)
 
-    def _start(self, latent: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
-        """Frames noised down to their level of the path."""
+    def _start(self, latent: Tensor, level: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
+        """Frames noised down to their level of the path; ``scale`` [b] of the noise where frames are given."""
         noise = torch.randn(latent.shape, generator=generator).to(latent)
-        scale = torch.where((level == 1).any(1), self.config.generator.noise, 1.0)[:, None, None, None, None]
+        scale = torch.where((level == 1).any(1), scale.to(latent), 1.0)[:, None, None, None, None]
         start = level[..., None, None, None]
         return torch.where(start == 1, latent, self._path.point(scale * noise, latent, start))
 
@@ -155,6 +157,13 @@ class Sora(nn.Module):
             return left[..., None, None, None] * self._path.velocity(estimate, x, time[..., None, None, None])
 
         return velocity
+
+
+def first_noise(config: GeneratorConfig, caption: str) -> float:
+    """Scale of the noise that frames begin from after given ones: less keeps to the likely future, which words may
+    contradict.
+    """
+    return 1.0 if caption else config.noise
 
 
 def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | PixelPatches:

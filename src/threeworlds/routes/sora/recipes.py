@@ -21,6 +21,7 @@ class AutoencoderConfig:
     latent: int = 4  # channels of a latent cell
     kl: float = 3e-3  # weight of the KL term: smooth latents are easier to predict than faithful ones
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
+    equivariance: float = 0.0  # part of the batches whose latents are moved before decoding: a picture moved as far
     time_stride: int = 1  # frames a latent, where kind is "causal"; the generator needs 1
     adversarial: float = 0.0  # weight of what a critic of patches says of decoded frames; 0: there is none
     share: float = 0.15  # of the route's budget
@@ -57,7 +58,7 @@ class GeneratorConfig:
     learning_rate: float = 1.5e-3
     solver: Literal["euler", "heun", "multistep"] = "euler"
     steps: int = 8  # solver steps in sampling
-    noise: float = 0.4  # scale of the first noise when frames are given: less commits to the likely future
+    noise: float = 0.4  # scale of the first noise after given frames, without words: less keeps to the likely future
     guidance: float = 2.0  # classifier-free guidance on words
 
 
@@ -86,7 +87,7 @@ def base() -> SoraConfig:
     The fine grid is what keeps shapes, and what words are learnt on: see ``docs/log.md``.
     """
     return SoraConfig(
-        autoencoder=AutoencoderConfig(factor=4, channels=(24, 48, 48), kl=1e-3, share=0.1),
+        autoencoder=AutoencoderConfig(factor=4, channels=(24, 48, 48), kl=1e-3, equivariance=0.5, share=0.12),
         generator=GeneratorConfig(
             layers=5,
             caption_dropout=0.15,
@@ -95,8 +96,10 @@ def base() -> SoraConfig:
             given_noise=0.1,
             stills=3,
             at_captions=0.9,
+            batch_size=4,
+            learning_rate=1e-3,
             steps=4,
-            noise=1.0,
+            noise=0.5,
             guidance=3.0,
         ),
     )

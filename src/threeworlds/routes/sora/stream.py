@@ -18,7 +18,7 @@ from threeworlds.flow.path import PATHS
 from threeworlds.flow.solver import solver_named, time_grid
 from threeworlds.nn.attention import KeyValue
 from threeworlds.routes.sora.generator import Generator, given_frames
-from threeworlds.routes.sora.model import Sora
+from threeworlds.routes.sora.model import Sora, first_noise
 
 ANCHORS = 2  # given frames that a frame sees beside its own noise
 
@@ -119,8 +119,9 @@ def stream(
     state = Stream(model.generator, context, captions, keep=keep, cached=cached)
     draw = torch.Generator().manual_seed(seed)
     shape = (len(context), chunk, *context.shape[2:])
+    scale = torch.tensor([first_noise(config, caption) for caption in captions])[:, None, None, None, None]
     while True:
-        noise = config.noise * torch.randn(shape, generator=draw).to(context)
+        noise = scale * torch.randn(shape, generator=draw).to(context)
         state.extend(noise, solver=solver or config.solver, steps=steps or config.steps)
         seen = state.latent[:, -(chunk + model.autoencoder.memory) :]
         yield model.autoencoder.decode(seen)[:, -chunk:]
