@@ -9,7 +9,7 @@ forward and backward on one thread. The sides take turns, so that what else the 
 ratio is the peer's seconds over ours, paired by round: above 1, ours is faster. Shapes are equal, work is not quite:
 simulusion's latent action model decodes one frame where ours decodes all, and its dynamics leaves out a frame and the
 action's own token. The two rows called small are no such comparison: they set the convolutional parts that recipe
-`small` trains beside the peer's, on the same frames.
+`small` trains beside the peer's, on the same frames. Play is measured apart, at 64 pixels, with random weights.
 """
 
 from __future__ import annotations
@@ -30,17 +30,26 @@ from torch import Tensor
 from threeworlds.nn.quantize import FSQ, VQ
 from threeworlds.routes.genie.dynamics import MaskedDynamics
 from threeworlds.routes.genie.latent_action import build_latent_action
-from threeworlds.routes.genie.recipes import DynamicsConfig, LatentActionConfig, TokenizerConfig, TransformerConfig
+from threeworlds.routes.genie.model import Genie
+from threeworlds.routes.genie.recipes import (
+    RECIPES,
+    DynamicsConfig,
+    LatentActionConfig,
+    TokenizerConfig,
+    TransformerConfig,
+)
 from threeworlds.routes.genie.tokenizer import build_tokenizer
 from threeworlds.score.machine import describe_machine, measure_sgemm
 from threeworlds.train import use_machine
 from threeworlds.train.ledger import FlopMeter
 from threeworlds.train.machine import place_model
-from threeworlds.types import Batch
+from threeworlds.types import Batch, ClipSpec
 
 BATCH, FRAMES, SIZE, WIDTH, LAYERS, HEADS = 4, 8, 32, 128, 3, 4
 CODES, CODE_WIDTH, ACTIONS = 1024, 32, 8
 ROUNDS = 5
+PLAYED = (("small", 64, 1), ("small", 64, 2), ("base", 64, 1), ("base", 64, 2))
+WARM = 20  # frames before the clock: the window is full and slides
 
 Step = Callable[[], Any]
 
@@ -197,6 +206,27 @@ def compare(part: str, rounds: int, sgemm: float) -> dict[str, Any]:
     }
 
 
+def play(recipe: str, size: int, threads: int, frames: int) -> dict[str, Any]:
+    """Frames a second of a world with random weights, picture included; each frame is waited for."""
+    torch.set_num_threads(threads)
+    world = Genie(RECIPES[recipe](), ClipSpec(height=size, width=size, fps=10.0)).as_world()
+    world.reset(seed=0)
+    seconds = []
+    for number in range(WARM + frames):
+        start = time.perf_counter()
+        world.step(number % world.model.n_codes)
+        seconds.append(time.perf_counter() - start)
+    ordered = sorted(seconds[WARM:])
+    return {
+        "recipe": recipe,
+        "pixels": size,
+        "threads": threads,
+        "fps": len(ordered) / sum(ordered),
+        "median_ms": 1e3 * statistics.median(ordered),
+        "p95_ms": 1e3 * ordered[int(0.95 * len(ordered))],
+    }
+
+
 def timed(step: Step) -> float:
     """Seconds of the fastest of three steps: the one least disturbed."""
     seconds = []
@@ -222,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "rounds": given.rounds,
         "sgemm_gflops": sgemm,
         "rows": [compare(part, given.rounds, sgemm) for part in PARTS],
+        "play": [play(recipe, size, threads, 20 * given.rounds) for recipe, size, threads in PLAYED],
     }
     text = json.dumps(result, indent=1) + "\n"
     if given.out:

@@ -187,7 +187,19 @@ def genie_speed(file: str) -> str:
         ratio = f"{row['ratio']:.2f}x [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
         lines.append([row["part"], row["peer"], ratio, f"{row['of_sgemm']:.0%}" if row["gflops"] else "-"])
     head = ["part", "peer", "ours is faster by [least, most]", "FLOP/s, of sgemm"]
-    return _table(head, lines) + f"\n`results/{file}`\n"
+    played = [
+        [
+            r["recipe"],
+            str(r["pixels"]),
+            str(r["threads"]),
+            f"{r['fps']:.0f}",
+            f"{r['median_ms']:.1f}",
+            f"{r['p95_ms']:.1f}",
+        ]
+        for r in _json(file)["play"]
+    ]
+    play = _table(["play: recipe", "pixels", "threads", "frames/s", "ms, median", "ms, 95 %"], played)
+    return f"{_table(head, lines)}\n{play}\n`results/{file}`\n"
 
 
 def jepa_speed(file: str) -> str:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge, moved
-from threeworlds.routes.sora.model import Sora
+from threeworlds.routes.sora.model import Sora, stages
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.routes.sora.stream import stream
 from threeworlds.routes.sora.tasks import Sampling, connect, extend, still, text_to_video
+from threeworlds.train.optim import trainable
 from threeworlds.types import Batch, ClipSpec
 
 SPEC = ClipSpec(height=16, width=16, fps=10, captioned=True)
@@ -180,6 +181,27 @@ def test_latents_learn_to_move_as_pictures_do():
             latent, video = moved(model.encode(test := squares(64)), test, torch.tensor([2, 2]))
             errors.append(float((model.decode(latent) - video).square().mean()))
     assert errors[1] < 0.7 * errors[0]
+
+
+def test_at_the_end_the_decoder_learns_alone():
+    """Its pictures get nearer to the truth; what latents mean to the generator does not change by a bit."""
+    torch.manual_seed(0)
+    config = debug()
+    model = Sora(replace(config, autoencoder=replace(config.autoencoder, decoder_share=0.2)), SPEC)
+    first, second, last = stages(model)
+    assert [stage.name for stage in (first, second, last)] == ["autoencoder", "generator", "decoder"]
+    assert first.share + second.share + last.share == pytest.approx(1)
+    assert last.finish is None
+    assert trainable(last.module).keys() == {f"decoder.{n}" for n, _ in model.autoencoder.decoder.named_parameters()}
+    video, optimizer = film(4), torch.optim.AdamW(last.module.parameters(), lr=3e-3)
+    latent, before = model.autoencoder.encode(video), model.reconstruct(video)
+    for _ in range(40):
+        loss, _ = last.module(Batch(video=video))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert torch.equal(model.autoencoder.encode(video), latent)
+    assert (model.reconstruct(video) - video).square().mean() < 0.95 * (before - video).square().mean()
 
 
 @torch.no_grad()

@@ -104,6 +104,26 @@ class Autoencoder(nn.Module):
         return mean, log_variance.clamp(-12, 4)
 
 
+class DecoderObjective(nn.Module):
+    """The decoder alone, on latents of the frozen encoder that stand where they are.
+
+    What equivariance asks of a decoder costs it sharpness; latents that are settled need not be moved any more.
+    """
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.decoder = autoencoder.decoder
+        self._whole = (autoencoder,)  # out of sight of the trainer: only the decoder learns
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        assert batch.video is not None
+        (autoencoder,) = self._whole
+        with torch.no_grad():
+            latent, _ = autoencoder._draw(batch.video)
+        error = (autoencoder._shown(latent) - batch.video).square()
+        return (moving_weight(batch.video, autoencoder.config.moving) * error).mean(), {"mse": error.mean().detach()}
+
+
 def moved(latent_btcyx: Tensor, video_btchw: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Latents and pictures, both moved by ``pixels`` (right, down): a decoder that must take one to the other has
     latents that move as bodies do, also by parts of a cell (after EQ-VAE, arXiv 2502.09509, which scales and turns).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from threeworlds.flow.path import PATHS, Path
 from threeworlds.flow.solver import Velocity, solver_named, time_grid
 from threeworlds.nn.minilm import NAME as PRETRAINED
-from threeworlds.routes.sora.autoencoder import Autoencoder, PixelPatches
+from threeworlds.routes.sora.autoencoder import Autoencoder, DecoderObjective, PixelPatches
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
 from threeworlds.routes.sora.recipes import GeneratorConfig, SoraConfig
@@ -178,7 +179,7 @@ def build_autoencoder(config: SoraConfig, spec: ClipSpec) -> Autoencoder | Pixel
 
 
 def stages(model: nn.Module) -> list[Stage]:
-    """First the compression network (if there is one to train), then the generator on its latents."""
+    """First the compression network (if there is one to train), then the generator on its latents, then the decoder."""
     assert isinstance(model, Sora)
     autoencoder = model.autoencoder
     if isinstance(autoencoder, PixelPatches):
@@ -193,7 +194,11 @@ def stages(model: nn.Module) -> list[Stage]:
         optim=Optim(learning_rate=config.learning_rate),
         finish=autoencoder.normalise,
     )
-    return [compression, _generator_stage(model, share=1 - config.share)]
+    made = [compression, _generator_stage(model, share=1 - config.share - config.decoder_share)]
+    if config.decoder_share:
+        decoder = DecoderObjective(autoencoder)
+        made.append(replace(compression, name="decoder", module=decoder, share=config.decoder_share, finish=None))
+    return made
 
 
 def _generator_stage(model: Sora, share: float) -> Stage:
