@@ -50,12 +50,12 @@ def test_a_third_of_a_small_budget_and_validation_first(store: ClipStore, tmp_pa
     made = make(store, tmp_path, budget)
     assert MOST * budget <= made.flops < MOST * budget + FRAME * 13
     assert 4 < len(made.episodes) < 15
-    assert set(made.episodes[:2]) <= set(store.split("val"))
-    assert made.episodes.tolist() == episode_order(store, 2, 0)[: len(made.episodes)]
+    assert set(made.episodes[:4]) == set(store.split("val"))
+    assert made.episodes.tolist() == episode_order(store, 4, 0)[: len(made.episodes)]
 
 
-def test_never_too_few_to_fill_two_batches(store: ClipStore, tmp_path: Path) -> None:
-    assert len(make(store, tmp_path, 1.0).episodes) == 4
+def test_never_too_few_to_choose_by_and_to_fill_a_batch(store: ClipStore, tmp_path: Path) -> None:
+    assert len(make(store, tmp_path, 1.0).episodes) == len(store.split("val")) + 2
 
 
 def test_another_seed_takes_others(store: ClipStore) -> None:

@@ -22,7 +22,7 @@ if sys.argv[1] == "keep":
 import torch
 def step():
     torch.ones(1 << 23)  # 32 MB, freed at once
-for _ in range(3):
+for _ in range(12):  # the heap takes a few to settle
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):

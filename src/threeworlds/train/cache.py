@@ -25,6 +25,7 @@ from threeworlds.train.machine import autocast, place_tensor
 from threeworlds.types import Stage
 
 MOST = 1 / 3  # of a stage's budget that may go into its cache
+LOOK = 32  # validation clips, at least, by whose roll-outs weights are chosen: few would choose by chance
 INDEX = "episodes.json"
 
 
@@ -70,6 +71,11 @@ def open_or_make(
     return Cache(arrays=arrays, episodes=np.array(index["episodes"], np.int64), flops=index["flops"])
 
 
+def looked_at(stage: Stage) -> int:
+    """Validation clips by whose roll-outs the weights of a stage are chosen."""
+    return max(LOOK, stage.batch_size)
+
+
 def episode_order(store: ClipStore, few: int, seed: int) -> list[int]:
     """All training and validation episodes, shuffled; ``few`` of validation first, since every choice needs them."""
     rng = np.random.default_rng([seed, 2])
@@ -89,7 +95,8 @@ def _write(
     show: bool,
 ) -> None:
     assert stage.cache is not None
-    order = episode_order(store, stage.batch_size, seed)
+    few = min(looked_at(stage), len(store.split("val")))
+    order = episode_order(store, few, seed)
     arrays: dict[str, np.memmap] = {}
     done: list[int] = []
     meter, bar = FlopMeter(), Reporter(f"{stage.name}: cache", show)
@@ -104,7 +111,7 @@ def _write(
             arrays[name][start : start + length] = value
         done.append(episode)
         bar.update(len(done) / len(order), f"episode {len(done)} of {len(order)}")
-        if count is None and len(done) >= 2 * stage.batch_size and spent(meter.total) >= MOST:
+        if count is None and len(done) >= few + stage.batch_size and spent(meter.total) >= MOST:
             break
     bar.close()
     if len(done) < len(order):

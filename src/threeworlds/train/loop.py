@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from threeworlds.data import ClipStore, Windows
 from threeworlds.train.budget import Budget
-from threeworlds.train.cache import Cache, open_or_make
+from threeworlds.train.cache import Cache, looked_at, open_or_make
 from threeworlds.train.checkpoint import (
     FINISHED,
     Checkpoint,
@@ -218,7 +218,7 @@ class _Loop:
         self.validation: Batch | None = None
         if self.stage.rollout_error is not None:
             columns = tuple(dict.fromkeys((*self.stage.columns, "video")))
-            fixed = self._windows("val", columns).fixed(self.stage.batch_size, self.job.seed)
+            fixed = self._windows("val", columns).fixed(looked_at(self.stage), self.job.seed)
             self.validation = place_batch(fixed, self.job.device)
 
     def _open_cache(self, count: int | None = None) -> None:
