@@ -95,12 +95,14 @@ def budgets(folder: str) -> str:
 
 
 def claims(*folders: str) -> str:
-    """Every claim, judged anew from the rows of each result that can speak to it."""
-    results = {folder: _result(folder) for folder in folders}
+    """Every claim, judged anew from the rows of each result that can speak to it; "C2=folder" speaks to C2 alone."""
+    asked = [(only, folder) for only, _, folder in (text.rpartition("=") for text in folders)]
+    results = {folder: _result(folder) for _, folder in asked}
     found = {folder: {v.claim: v for v in judge_claims(result)} for folder, result in results.items()}
     parts = []
     for claim, text, rule, _ in CLAIMS:
-        tested = {folder: v[claim] for folder, v in found.items() if v[claim].verdict != "not tested"}
+        heard = [folder for only, folder in asked if only in ("", claim)]
+        tested = {folder: found[folder][claim] for folder in heard if found[folder][claim].verdict != "not tested"}
         parts += [f"### {claim}. {text}", "", f"Rule: {rule}.", ""]
         parts += [_tested(folder, verdict, results[folder].command) for folder, verdict in tested.items()]
         parts += [] if tested else ["**Not tested.**"]
