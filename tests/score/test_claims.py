@@ -202,11 +202,12 @@ LEARNT = {  # claim -> what must be above its floor for the pair to decide anyth
     "C1": [("sora-pixels", "copy the last frame", "prediction", "mse_h4"),
            ("sora", "copy the last frame", "prediction", "position_error_h4")],
     "C2": [("genie", "no command", "control", "action_following")],
-    "C9": [],
+    "C9": [("jepa-second-order", "freeze", "physics", "uniform_in"),
+           ("jepa-free", "freeze", "physics", "uniform_in_code")],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("claim", ["C1", "C2"])
+@pytest.mark.parametrize("claim", PAIRS)
 def test_what_has_not_learnt_yet_decides_nothing(claim):
     one, other, asked = PAIRS[claim]
     won = [pair(one, other, *each) for each in asked]

@@ -112,7 +112,10 @@ def own_action_latent_pays(result: Result) -> Finding:
 
 def law_in_the_state(result: Result) -> Finding:
     law = result.data.get("exam", {}).get("world_options", {}).get("task", "uniform")
-    return _beats(result, "jepa-second-order", "jepa-free", [("physics", f"{law}_out"), ("physics", f"{law}_out_code")])
+    pair, formulas = ("jepa-second-order", "jepa-free"), ("", "_code")
+    word, evidence = _beats(result, *pair, [("physics", f"{law}_out{formula}") for formula in formulas])
+    learnt = [_learnt(result, "physics", f"{law}_in{formula}", pair, "freeze") for formula in formulas]
+    return (word if all(learnt) else "not tested"), evidence
 
 
 def only_two_predict(result: Result) -> Finding:
@@ -193,7 +196,8 @@ CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
         "C9",
         "A physical law can be put into the state",
         "beyond the range of training, films of a state whose velocity moves its place (`jepa-second-order`) err "
-        "separably less in velocity than those of a state that is free (`jepa-free`), by either formula",
+        "separably less in velocity than those of a state that is free (`jepa-free`), by either formula; tested only "
+        "where one of the two, within the range, errs separably less than a world at rest",
         law_in_the_state,
     ),
     (
