@@ -103,7 +103,7 @@ def base() -> SoraConfig:
             learning_rate=1e-3,
             steps=4,
             noise=0.5,
-            guidance=3.0,
+            guidance=4.0,
         ),
     )
 
