@@ -182,6 +182,16 @@ def sora_speed(file: str) -> str:
     return _table(["", "peer", "ours is faster by [quartiles]", "ours / peer's"], lines) + told
 
 
+def captioner(file: str) -> str:
+    """What a captioner says right, and what the captions of other clips have right."""
+    found = _json(file)
+    right = found["said_right"]
+    names = [name for name in right if f"{name} (other clips)" in right]
+    lines = [[name, f"{right[name]:.3f}", f"{right[f'{name} (other clips)']:.3f}"] for name in names]
+    told = f"\n{found['items']} held-out episodes; from `{found['trained']}`. `results/{file}`\n"
+    return _table(["", "said right", "captions of other clips"], lines) + told
+
+
 def genie_speed(file: str) -> str:
     """Training steps of the genie route's parts beside public ones."""
     lines = []
@@ -361,7 +371,20 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
 
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (summary, rows, verdicts, budgets, claims, advice, ledger, floors, families, variants, sampling)
+    for function in (
+        summary,
+        rows,
+        verdicts,
+        budgets,
+        claims,
+        advice,
+        ledger,
+        floors,
+        families,
+        variants,
+        sampling,
+        captioner,
+    )
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
     "worlds": worlds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,6 +83,8 @@ class DataCaption:
     """Held-out episodes to score on."""
     seed: int = 0
     """Which of them."""
+    result: Path | None = None
+    """JSON file to write the scores to."""
 
     def run(self) -> None:
         from threeworlds.data import ClipStore
@@ -89,13 +92,16 @@ class DataCaption:
         from threeworlds.score.captions import caption_store, score_captioner
         from threeworlds.train import load_model
 
-        captioner, _ = load_model(self.checkpoint)
+        captioner, card = load_model(self.checkpoint)
         if not isinstance(captioner, Captioner):
             raise ValueError(f"{self.checkpoint} holds no captioner")
         store = ClipStore.open(self.clips)
         if self.out is None:
             scores = score_captioner(captioner, store, items=self.items, seed=self.seed)
             print_mapping({name: f"{value:.3f}" for name, value in scores.items()}, title="said right, part of clips")
+            if self.result is not None:
+                told = {"items": self.items, "seed": self.seed, "trained": card.command, "said_right": scores}
+                self.result.write_text(json.dumps(told, indent=1) + "\n")
         else:
             caption_store(captioner, store, self.out)
             print_store(self.out)
