@@ -172,7 +172,9 @@ def test_a_captioner_is_trained_scored_and_put_to_work(
 ) -> None:
     words = ("--recipe", "debug", "--data", clips, "--budget", "3steps", "--out", tmp_path / "captioner")
     assert run("train", "captioner", *words) == 0
-    assert run("data", "caption", clips, "--checkpoint", tmp_path / "captioner", "--items", 3) == 0
+    scored = ("--items", 3, "--result", tmp_path / "scores.json")
+    assert run("data", "caption", clips, "--checkpoint", tmp_path / "captioner", *scored) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["said_right"].keys() >= {"colour", "all"}
     assert "colour (other clips)" in capsys.readouterr().out
     assert run("data", "caption", clips, "--checkpoint", trained["sora"]) == 2
     assert "no captioner" in capsys.readouterr().err
