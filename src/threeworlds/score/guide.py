@@ -18,6 +18,7 @@ NEEDS: tuple[tuple[frozenset[str], str, str, str], ...] = (
     (frozenset({"video"}), "a world that can be played", "control", "action_following"),
     (frozenset({"video", "action"}), "a world that can be played", "control", "action_following"),
     (frozenset({"video"}), "the next frame, from frames alone", "prediction", "alone_mse_h1"),
+    (frozenset({"video", "caption"}), "the next frame, from frames alone", "prediction", "alone_mse_h1"),
     (frozenset({"video", "action"}), "the next second, under known actions", "prediction", "mse_h8"),
     (frozenset({"video"}), "films in which objects stay what they are", "hallucination", "clean_fraction"),
     (frozenset({"video", "action"}), "where things are, read from the state", "understanding", "position_r"),
