@@ -208,10 +208,10 @@ def genie_speed(file: str) -> str:
             f"{r['median_ms']:.1f}",
             f"{r['p95_ms']:.1f}",
         ]
-        for r in _json(file).get("play", ())
+        for r in _json(file)["play"]
     ]
     play = _table(["play: recipe", "pixels", "threads", "frames/s", "ms, median", "ms, 95 %"], played)
-    return f"{_table(head, lines)}\n" + (f"{play}\n" if played else "") + f"`results/{file}`\n"
+    return f"{_table(head, lines)}\n{play}\n`results/{file}`\n"
 
 
 def jepa_speed(file: str) -> str:
