@@ -19,6 +19,7 @@ from threeworlds.report.words import in_order, metric_label, number, row_value, 
 from threeworlds.score.claims import CLAIMS, judge_claims
 from threeworlds.score.guide import guide
 from threeworlds.score.result import read_result
+from threeworlds.score.stats import wilson
 from threeworlds.types import Result, Row, Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -182,12 +183,39 @@ def sora_speed(file: str) -> str:
     return _table(["", "peer", "ours is faster by [quartiles]", "ours / peer's"], lines) + told
 
 
+def sora_tasks(file: str) -> str:
+    """What a trained sora does at sizes and lengths of its own and others, and in edits."""
+    found = _json(file)
+    sized = [(f"{side} pixels", each) for side, each in found["words_by_side"].items()]
+    long = [(f"{frames} frames", each) for frames, each in found["words_by_frames"].items()]
+    lines = [
+        [name, *(_part(each[key], found["items"]) for key in ("colour", "direction"))] for name, each in sized + long
+    ]
+    edits = [
+        [strength, _part(each["recoloured"], found["items"]), f"{each['off_the_path']:.2f}"]
+        for strength, each in found["edit_by_strength"].items()
+    ]
+    closure, jump = found["closure_median"], found["largest_jump_median"]
+    told = (
+        f"\nIn usual steps, medians: a loop closes within {closure['loop']:.2f} (open ends {closure['open']:.2f}), a joint "
+        f"jumps by {jump['connect']:.2f} at most (a cut {jump['cut']:.2f}). {found['items']} clips. `results/{file}`\n"
+    )
+    words = _table(["words, at", "colours right", "directions right"], lines)
+    return f"{words}\n{_table(['edit, strength', 'recoloured', 'off the path, box'], edits)}{told}"
+
+
+def _part(value: float, items: int) -> str:
+    """A part of the items with Wilson's interval; of means of parts it is wider than it need be."""
+    found = wilson(round(value * items), items)
+    return f"{value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
 def captioner(file: str) -> str:
     """What a captioner says right, and what the captions of other clips have right."""
     found = _json(file)
     right = found["said_right"]
     names = [name for name in right if f"{name} (other clips)" in right]
-    lines = [[name, f"{right[name]:.3f}", f"{right[f'{name} (other clips)']:.3f}"] for name in names]
+    lines = [[name, *(_part(right[key], found["items"]) for key in (name, f"{name} (other clips)"))] for name in names]
     told = f"\n{found['items']} held-out episodes; from `{found['trained']}`. `results/{file}`\n"
     return _table(["", "said right", "captions of other clips"], lines) + told
 
@@ -384,6 +412,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         variants,
         sampling,
         captioner,
+        sora_tasks,
     )
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
