@@ -198,7 +198,8 @@ def sora_tasks(file: str) -> str:
     closure, jump = found["closure_median"], found["largest_jump_median"]
     told = (
         f"\nIn usual steps, medians: a loop closes within {closure['loop']:.2f} (open ends {closure['open']:.2f}), "
-        f"a joint jumps by {jump['connect']:.2f} at most (a cut {jump['cut']:.2f}). {found['items']} clips. `results/{file}`\n"
+        f"a joint jumps by {jump['connect']:.2f} at most (a cut {jump['cut']:.2f}). "
+        f"{found['items']} clips. `results/{file}`\n"
     )
     words = _table(["words, at", "colours right", "directions right"], lines)
     return f"{words}\n{_table(['edit, strength', 'recoloured', 'off the path, box'], edits)}{told}"
