@@ -40,6 +40,7 @@ class GeneratorConfig:
     heads: int = 4
     patch: int = 2  # latent cells per token, each way
     frames: int = 8  # frames it sees at once
+    advection: int = 0  # cells, each way, that a given frame's content is carried by, not painted anew; 0: not carried
     text_width: int = 96
     # "words": a small encoder that learns with the generator; "minilm": tokens of the pretrained, frozen MiniLM.
     text: Literal["words", "minilm"] = "words"
@@ -93,6 +94,7 @@ def base() -> SoraConfig:
         ),
         generator=GeneratorConfig(
             layers=5,
+            advection=3,
             caption_dropout=0.15,
             tasks=(0.05, 0.45, 0.2, 0.05, 0.05, 0.05, 0.15),
             causal=True,
@@ -115,7 +117,13 @@ def large() -> SoraConfig:
     """
     made = base()
     generator = replace(
-        made.generator, frames=16, tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05), stills=0, at_captions=0.0, noise=0.3
+        made.generator,
+        frames=16,
+        advection=7,  # a fast ball crosses the box within a window
+        tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05),
+        stills=0,
+        at_captions=0.0,
+        noise=0.3,
     )
     return replace(made, generator=generator)
 
