@@ -205,6 +205,44 @@ def sora_tasks(file: str) -> str:
     return f"{words}\n{_table(['edit, strength', 'recoloured', 'off the path, box'], edits)}{told}"
 
 
+def sora_rollout(file: str) -> str:
+    """How far a trained sora stays ahead of the floors, in how few solver steps, and how fast it streams."""
+    found = _json(file)
+    names = list(found["horizons"])
+    ahead = list(found["horizons"]["sora"]["psnr"])
+    far = [
+        [f"{metric.replace('_', ' ')}, {name}", *(_interval(found["horizons"][name][metric][h]) for h in ahead)]
+        for metric in ("psnr", "position_error")
+        for name in names
+        if metric in found["horizons"][name]
+    ]
+    few = [
+        [steps, _interval(each["psnr"]), _interval(each["position_error"])]
+        for steps, each in found["few_steps"].items()
+    ]
+    fast = [
+        [
+            side,
+            *(f"{each['frames_per_second'][how]:.0f}" for how in ("kept", "computed again")),
+            f"{each['ratio']:.1f}x",
+        ]
+        for side, each in found["streaming"].items()
+    ]
+    each = next(iter(found["streaming"].values()))
+    told = (
+        f"\n{found['items']} held-out clips, four frames given, no words; trained on {found['window']} frames. "
+        f"Streams: chunks of {each['chunk']}, {each['steps']} steps, one processor. `results/{file}`\n"
+    )
+    return (
+        _table(["frames ahead", *ahead], far)
+        + "\n"
+        + _table(["solver steps", "PSNR, 8 frames", "position error, 8 frames"], few)
+        + "\n"
+        + _table(["stream, pixels", "frames a second, kept", "computed again", "ratio"], fast)
+        + told
+    )
+
+
 def _part(value: float, items: int) -> str:
     """A part of the items with Wilson's interval; of means of parts it is wider than it need be."""
     found = wilson(round(value * items), items)
@@ -414,6 +452,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         sampling,
         captioner,
         sora_tasks,
+        sora_rollout,
     )
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
