@@ -80,6 +80,13 @@ def test_frames_to_be_made_share_a_level_unless_each_has_its_own():
         assert set(levels) == ({8} if name == "levels" else {1})
 
 
+def test_a_part_of_the_clips_trains_from_noise_alone():
+    config = replace(debug().generator, from_noise=0.25, tasks=(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    time = frame_times(4000, 4, config)
+    assert (time[:, 0] == 1).all()
+    assert abs((time[:, 1:] == 0).all(1).float().mean() - 0.25) < 0.03
+
+
 # ------------------------------------------------------------------------------------------ compression
 
 

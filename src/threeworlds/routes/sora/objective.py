@@ -86,6 +86,8 @@ def repeated(words: tuple[Tensor, Tensor], times: int) -> tuple[Tensor, Tensor]:
 def frame_times(batch: int, frames: int, config: GeneratorConfig) -> Tensor:
     """Noise levels [b, t]: one for all frames of a clip that are not given, or one for each frame."""
     levels = logit_normal((batch, frames), config.time_mean, config.time_std)
+    if config.from_noise:
+        levels = levels * (torch.rand(batch, 1) >= config.from_noise)
     task = torch.multinomial(torch.tensor(config.tasks), batch, replacement=True)
     levels = torch.where((task == TASKS.index("levels"))[:, None], levels, levels[:, :1])
     return torch.where(clean_frames(task, frames), 1.0, levels)

@@ -56,6 +56,7 @@ class GeneratorConfig:
     at_captions: float = 0.0  # part of the windows that start where a caption does
     time_mean: float = -1.2  # logit-normal training times, biased to noise
     time_std: float = 1.0
+    from_noise: float = 0.0  # part of the clips that train at time 0, where films begin and words alone tell what moves
     batch_size: int = 16
     learning_rate: float = 1.5e-3
     solver: Literal["euler", "heun", "multistep"] = "euler"
