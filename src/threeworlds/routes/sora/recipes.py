@@ -95,7 +95,6 @@ def base() -> SoraConfig:
         ),
         generator=GeneratorConfig(
             layers=5,
-            advection=3,
             caption_dropout=0.15,
             tasks=(0.05, 0.45, 0.2, 0.05, 0.05, 0.05, 0.15),
             causal=True,
@@ -118,13 +117,7 @@ def large() -> SoraConfig:
     """
     made = base()
     generator = replace(
-        made.generator,
-        frames=16,
-        advection=7,  # a fast ball crosses the box within a window
-        tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05),
-        stills=0,
-        at_captions=0.0,
-        noise=0.3,
+        made.generator, frames=16, tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05), stills=0, at_captions=0.0, noise=0.3
     )
     return replace(made, generator=generator)
 
