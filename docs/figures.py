@@ -208,39 +208,33 @@ def sora_tasks(file: str) -> str:
 def sora_rollout(file: str) -> str:
     """How far a trained sora stays ahead of the floors, in how few solver steps, and how fast it streams."""
     found = _json(file)
-    names = list(found["horizons"])
     ahead = list(found["horizons"]["sora"]["psnr"])
     far = [
-        [f"{metric.replace('_', ' ')}, {name}", *(_interval(found["horizons"][name][metric][h]) for h in ahead)]
-        for metric in ("psnr", "position_error")
-        for name in names
-        if metric in found["horizons"][name]
+        [f"{label}, {name}", *(_interval(errors[metric][h]) for h in ahead)]
+        for metric, label in (("psnr", "PSNR"), ("position_error", "position error"))
+        for name, errors in found["horizons"].items()
+        if metric in errors
     ]
-    few = [
-        [steps, _interval(each["psnr"]), _interval(each["position_error"])]
-        for steps, each in found["few_steps"].items()
-    ]
-    fast = [
-        [
-            side,
-            *(f"{each['frames_per_second'][how]:.0f}" for how in ("kept", "computed again")),
-            f"{each['ratio']:.1f}x",
-        ]
-        for side, each in found["streaming"].items()
+    measures = ("psnr", "psnr_more", "position_error", "position_error_more")
+    few = [[steps, *(_interval(each[name]) for name in measures)] for steps, each in found["few_steps"].items()]
+    streams = found["streaming"].items()
+    rates = [
+        [side, *(f"{rate:.0f}" for rate in each["frames_per_second"].values()), f"{each['ratio']:.1f}x"]
+        for side, each in streams
     ]
     each = next(iter(found["streaming"].values()))
     told = (
         f"\n{found['items']} held-out clips, four frames given, no words; trained on {found['window']} frames. "
-        f"Streams: chunks of {each['chunk']}, {each['steps']} steps, one processor. `results/{file}`\n"
+        f"Streams: chunks of {each['chunk']}, {each['steps']} steps, one processor; load average "
+        f"{found['load_average']:.1f}. `results/{file}`\n"
     )
-    return (
-        _table(["frames ahead", *ahead], far)
-        + "\n"
-        + _table(["solver steps", "PSNR, 8 frames", "position error, 8 frames"], few)
-        + "\n"
-        + _table(["stream, pixels", "frames a second, kept", "computed again", "ratio"], fast)
-        + told
+    steps = ["solver steps", "PSNR, 8 frames", "more than with 32", "position error, 8 frames", "more than with 32"]
+    tables = (
+        _table(["frames ahead", *ahead], far),
+        _table(steps, few),
+        _table(["stream, pixels", "frames a second, kept", "computed again", "ratio"], rates),
     )
+    return "\n".join(tables) + told
 
 
 def _part(value: float, items: int) -> str:

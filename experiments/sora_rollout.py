@@ -1,8 +1,8 @@
 """Rolling a trained sora model out: how far it stays ahead of the floors, in how few steps, and how fast it streams.
 
 Held-out episodes of the arena, from a seed that no training uses; four frames given and no words. Errors are those of
-the scorecard's question ``prediction``, to four times the window of training. Streams take turns, kept keys and values
-against everything computed again; the seconds are those of one processor.
+the scorecard's question ``prediction``, to four times the window of training; differences are taken film by film.
+Streams take turns, kept keys and values against everything computed again; the seconds are those of one processor.
 
     python experiments/sora_rollout.py CHECKPOINT --items 100 --out results/sora-rollout.json
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from threeworlds.routes.sora.tasks import Sampling, extend
 from threeworlds.score.exam import EXAM_SEEDS, GIVEN
 from threeworlds.score.machine import describe_machine
 from threeworlds.score.prediction import places, position_error, psnr, squared_error
-from threeworlds.score.stats import mean_interval
+from threeworlds.score.stats import Interval, mean_interval, paired_difference
 from threeworlds.train import load_model
 from threeworlds.train.machine import use_machine
 from threeworlds.worlds import WORLDS, collect
@@ -38,6 +39,7 @@ TIMES = 4  # the window of training, that films are made to
 STEPS = (1, 2, 4, 8, 32)  # of the solver
 SHORT = 8  # frames ahead, over which few steps are compared with many
 CHUNK = 4  # frames that a stream makes at once
+FULL = 2  # chunks after which its window is full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,23 +86,32 @@ def floors(items: Items) -> dict[str, dict[str, np.ndarray]]:
 
 
 def horizons(model: Sora, items: Items) -> dict[str, Any]:
-    """Each error at 1, 2, 4 ... frames ahead, of the model and of the floors."""
-    found = {"sora": items.errors(made(model, items, items.future.shape[1])), **floors(items)}
-    steps = [2**k for k in range(items.future.shape[1].bit_length()) if 2**k <= items.future.shape[1]]
-    return {
-        name: {metric: {h: _interval(each[:, h - 1], items.seed) for h in steps} for metric, each in errors.items()}
-        for name, errors in found.items()
+    """Each error at 1, 2, 4 ... frames ahead, of the model and of the floors, and their difference film by film."""
+    own, naive = items.errors(made(model, items, items.future.shape[1])), floors(items)
+    steps = [2**k for k in range(items.future.shape[1].bit_length())]
+    means = {
+        name: {metric: {h: _mean(each[:, h - 1], items.seed) for h in steps} for metric, each in errors.items()}
+        for name, errors in {"sora": own, **naive}.items()
     }
+    less = {
+        f"sora less {name}": {
+            metric: {h: _difference(own[metric][:, h - 1], each[:, h - 1], items.seed) for h in steps}
+            for metric, each in errors.items()
+        }
+        for name, errors in naive.items()
+    }
+    return means | less
 
 
 def few_steps(model: Sora, items: Items) -> dict[int, dict[str, list[float]]]:
-    """Each error over the first frames, by the number of solver steps."""
+    """Each error over the first frames, by the number of solver steps, and what it is more than that of the most."""
+    by_steps = {steps: items.errors(made(model, items, SHORT, steps)) for steps in STEPS}
+    averaged = {steps: {name: np.nanmean(e, 1) for name, e in found.items()} for steps, found in by_steps.items()}
+    most = averaged[max(STEPS)]
     return {
-        steps: {
-            metric: _interval(np.nanmean(each, 1), items.seed)
-            for metric, each in items.errors(made(model, items, SHORT, steps)).items()
-        }
-        for steps in STEPS
+        steps: {name: _mean(each, items.seed) for name, each in found.items()}
+        | {f"{name}_more": _difference(each, most[name], items.seed) for name, each in found.items()}
+        for steps, found in averaged.items()
     }
 
 
@@ -108,8 +119,8 @@ def streaming(model: Sora, items: Items, side: int, chunks: int) -> dict[str, An
     """Frames a second of one film of ``side`` pixels, kept and computed again."""
     context = F.interpolate(items.given[0], size=(side, side), mode="area")[None]
     films = {
-        name: stream(model, context, ("",), seed=items.seed, chunk=CHUNK, cached=cached)
-        for name, cached in (("kept", True), ("computed again", False))
+        name: stream(model, context, ("",), seed=items.seed, chunk=CHUNK, cached=name == "kept")
+        for name in ("kept", "computed again")
     }
     seconds: dict[str, list[float]] = {name: [] for name in films}
     for turn in range(chunks):
@@ -117,7 +128,7 @@ def streaming(model: Sora, items: Items, side: int, chunks: int) -> dict[str, An
             start = process_time()
             next(films[name])
             seconds[name].append(process_time() - start)
-    full = {name: median(times[2:]) for name, times in seconds.items()}  # the window is full after two chunks
+    full = {name: median(times[FULL:]) for name, times in seconds.items()}
     return {
         "frames_per_second": {name: round(CHUNK / time, 2) for name, time in full.items()},
         "ratio": round(full["computed again"] / full["kept"], 3),
@@ -132,8 +143,15 @@ def _places(video: Tensor) -> Mapping[str, np.ndarray]:
     return places(weights, video)
 
 
-def _interval(values: np.ndarray, seed: int) -> list[float]:
-    found = mean_interval(values[~np.isnan(values)], seed=seed)
+def _mean(values: np.ndarray, seed: int) -> list[float]:
+    return _rounded(mean_interval(values, seed=seed))
+
+
+def _difference(first: np.ndarray, second: np.ndarray, seed: int) -> list[float]:
+    return _rounded(paired_difference(first, second, seed=seed))
+
+
+def _rounded(found: Interval) -> list[float]:
     return [round(x, 5) for x in (found.value, found.low, found.high)]
 
 
@@ -154,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": f"python experiments/sora_rollout.py CHECKPOINT --items {options.items} --seed {options.seed}",
         "checkpoint": {"command": card.command, "recipe": card.recipe, "seed": card.seed},
         "machine": describe_machine(),
+        "load_average": os.getloadavg()[0],
         "items": options.items,
         "window": model.config.generator.frames,
         "horizons": horizons(model, items),

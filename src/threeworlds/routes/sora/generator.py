@@ -3,10 +3,9 @@
 One network for every task, with the noise of each frame as the mask of the task (Diffusion Forcing, arXiv 2407.01392):
 frames that are given stand at time 1, wherever they are, and frames to be made start below. Predicting data, with the
 loss in velocity space, follows JiT (arXiv 2511.13720). A frame sees the nearest given one and that one's neighbour
-beside its own noise, and is predicted as a change to the nearest, which ``advection`` lets it carry along: attention
-could find them, but at small budgets it takes most of the training to do so. For the same reason tokens are told where
-in the frame they lie, which rotary positions leave to be inferred, and the caption as a whole modulates every block
-beside its words' cross-attention.
+beside its own noise, and is predicted as a change to the nearest: attention could find them, but at small budgets it
+takes most of the training to do so. For the same reason tokens are told where in the frame they lie, which rotary
+positions leave to be inferred, and the caption as a whole modulates every block beside its words' cross-attention.
 
 Legend: b batch, t frames, n tokens a frame, c latent channels, y x latent grid, d width.
 """
@@ -25,7 +24,6 @@ from threeworlds.nn.attention import KeyValue, grid_positions, modulate, rope_ta
 from threeworlds.nn.minilm import MiniLMText
 from threeworlds.nn.spacetime import JointBlock
 from threeworlds.nn.text import TextEncoder
-from threeworlds.routes.sora.advection import Advection
 from threeworlds.routes.sora.recipes import GeneratorConfig
 
 PLACES = 4  # waves a frame, each way, that tell a token where it lies
@@ -38,8 +36,6 @@ class Generator(nn.Module):
         super().__init__()
         if grid[0] % config.patch or grid[1] % config.patch:
             raise ValueError(f"latent grid {grid} does not divide into patches of {config.patch}")
-        if config.advection and config.objective == "ddpm":
-            raise ValueError(f"advection={config.advection}: only objective=flow builds on given frames; ddpm takes 0")
         self.config, self.patch, self.grid = config, config.patch, grid
         features = channels * config.patch**2
         self.text = MiniLMText(config.text_width) if config.text == "minilm" else TextEncoder(config.text_width)
@@ -53,7 +49,6 @@ class Generator(nn.Module):
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False)
         self.modulation = nn.Linear(config.width, 2 * config.width)
         self.read_out = nn.Linear(config.width, features)
-        self.carry = Advection(config.width, config.patch, config.advection) if config.advection else None
         for layer in (self.modulation, self.read_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -96,11 +91,10 @@ class Generator(nn.Module):
             z, key_value = block(z, condition, rope, words, mask=mask, past=past[number] if past else None)
             kept.append(key_value)
         shift, scale = self.modulation(condition).unsqueeze(2).chunk(2, dim=-1)
-        z = modulate(self.norm(z), shift, scale)
-        out = self._latents(self.read_out(z), x_btcyx)
+        out = self._latents(self.read_out(modulate(self.norm(z), shift, scale)), x_btcyx)
         if self.config.objective == "ddpm":
             return v_to_data(out, x_btcyx, time_bt[..., None, None, None]), kept
-        return (self.carry(z, nearest, distance) if self.carry else nearest) + out, kept
+        return nearest + out, kept
 
     def words(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> what ``forward`` takes as words. An empty caption is the null condition."""

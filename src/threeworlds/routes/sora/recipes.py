@@ -40,7 +40,6 @@ class GeneratorConfig:
     heads: int = 4
     patch: int = 2  # latent cells per token, each way
     frames: int = 8  # frames it sees at once
-    advection: int = 0  # cells, each way, that a given frame's content is carried by, not painted anew; 0: not carried
     text_width: int = 96
     # "words": a small encoder that learns with the generator; "minilm": tokens of the pretrained, frozen MiniLM.
     text: Literal["words", "minilm"] = "words"
