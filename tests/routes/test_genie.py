@@ -256,7 +256,7 @@ def refined(dynamics, tokens, codes):
         def _guided(self, seen, code, past, time):
             return dynamics.logits(torch.cat([tokens, seen], dim=1), codes)[0][:, -1:]
 
-        def logits(self, *_):
+        def _states(self, *_):
             return None, None
 
     return MaskedDynamics.next_frame(Whole(), [], codes[:, -1], tokens.shape[1], torch.Generator().manual_seed(0))[0]

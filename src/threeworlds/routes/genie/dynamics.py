@@ -167,7 +167,7 @@ class MaskedDynamics(Dynamics):
             keep = count - int(count * cos(pi / 2 * (step + 1) / passes))
             lowest = confidence.topk(max(keep, 1), dim=-1).values[..., -1:]
             tokens = torch.where(confidence >= lowest, sampled, self.mask)
-        return tokens[:, 0], self.logits(tokens, code[:, None], past, time)[1]
+        return tokens[:, 0], self._states(tokens, code[:, None], past, time)[1]
 
     @torch.no_grad()
     def surprise(self, tokens: Tensor, codes: Tensor) -> Tensor:

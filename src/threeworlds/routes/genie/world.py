@@ -52,7 +52,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         super().reset(seed=seed)
         video = self._prompt(options or {})
         self._generator.manual_seed(int(self.np_random.integers(2**31)))
-        with torch.no_grad():
+        with torch.inference_mode():
             frames = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
             self._past, self._time = self.model.remember(frames, self.model.infer_codes(frames))
             self._tokens = self.model.tokenizer.encode(frames)
@@ -65,7 +65,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
             raise ValueError("step before reset; call reset with a first picture")
         if not self.action_space.contains(action):
             raise ValueError(f"code {action}; allowed: 0 to {self.model.n_codes}")
-        with torch.no_grad():
+        with torch.inference_mode():
             code = self.model.told(torch.tensor([int(action)]))
             tokens, past = self.model.dynamics.next_frame(
                 self._past, code, self._time, self._generator, refinements=self.refinements
