@@ -287,6 +287,43 @@ def jepa_speed(file: str) -> str:
     return _table(head, lines) + f"\n{load}. `results/{file}`\n"
 
 
+def jepa_films(file: str) -> str:
+    """Two ways to one goal, how far the imagined ones are off, and how well two costs rank places."""
+    found = _json(file)
+    lines = [[mode, str(way["steps"]), *(f"{off:.2f}" for off in way["off"])] for mode, way in found["ways"].items()]
+    ranks = {name: _interval(each) for name, each in found["rank"].items()}
+    told = (
+        f"\nRank correlation with the shortest way, in the mean over {found['goals']} goals: "
+        f"the critic {ranks['critic']}, plain distance of states {ranks['plain']}. `results/{file}`\n"
+    )
+    return _table(["", "steps", "imagined way off, half-way", "at its end, box"], lines) + told
+
+
+def second_order(states: str, *runs: str) -> str:
+    """Velocity errors inside and outside the range of training; ``runs`` are ROUTE=folder, of films."""
+    content = _json(states)
+    columns = ("predicted_in", "predicted_out", "ratio", "seen_in", "seen_out")
+    read = [
+        [row["variant"], str(row["steps"]), *(number(row[column]) for column in columns)] for row in content["rows"]
+    ]
+    films, folders = [], dict.fromkeys(run.split("=")[1] for run in runs)
+    for route, folder in (run.split("=") for run in runs):
+        found = {row.metric: row for row in _rows(_result(folder), "physics") if row.route == route}
+        for formula, name in (("", "paper's"), ("_code", "code's")):
+            sides = [found[f"uniform_{side}{formula}"] for side in ("in", "out")]
+            films.append([route, name, *map(_cell, sides), number(_ratio(sides))])
+    head = ["in range, units/s", "out of range", "ratio"]
+    told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{states}`\n\n"
+    sources = "".join(_source(_result(folder), folder) for folder in folders)
+    first = _table(["read from predicted states", "steps", *head, "from seen states, in", "out"], read)
+    return first + told + _table(["uniform, in films", "formula", *head], films) + sources
+
+
+def _ratio(sides: Sequence[Row]) -> float:
+    low, high = (row.value or 0.0 for row in sides)
+    return high / low
+
+
 def planning_speed(file: str) -> str:
     """Success and time of a decision, ours and a peer's solver on the same model."""
     content = _json(file)
@@ -315,7 +352,7 @@ def families(file: str) -> str:
     lines.append(["copy the last frame", *copy, "-", "-", "-", "-"])
     head = ["", "error", f"best of {content['draws']}", "energy score", "Frechet", "spread", "ms a draw", "diverged"]
     told = f"\nFrechet distance of two halves of the truth: {number(floors['halves_frechet'])}. "
-    told += f"{content['flops']:.1g} FLOPs a head and seed, {content['windows']} held-out windows. `results/{file}`\n"
+    told += f"{content['flops']:.2g} FLOPs a head and seed, {content['windows']} held-out windows. `results/{file}`\n"
     return _table([*head, "steps"], lines) + told
 
 
@@ -339,7 +376,7 @@ def variants(file: str, *columns: str) -> str:
     """An experiment: one row a variant, the columns that are named; with intervals where there are any."""
     content = _json(file)
     lines = [[row["variant"], *(_told(row.get(column)) for column in columns)] for row in content["rows"]]
-    told = f"\n{content['flops']:.1g} FLOPs a variant, one seed. `results/{file}`\n"
+    told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{file}`\n"
     return _table(["", *(column.replace("_", " ") for column in columns)], lines) + told
 
 
@@ -447,6 +484,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
         captioner,
         sora_tasks,
         sora_rollout,
+        jepa_films,
+        second_order,
     )
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
