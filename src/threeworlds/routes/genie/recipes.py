@@ -112,7 +112,9 @@ def base() -> GenieConfig:
     return GenieConfig(
         tokenizer=TokenizerConfig(channels=(24, 48, 64), share=0.25),
         actions=LatentActionConfig(share=0.1),
-        dynamics=DynamicsConfig(layers=5, rehearsed=0.4, refinements=6, temperature=0.0),
+        dynamics=DynamicsConfig(
+            layers=5, rehearsed=0.4, batch_size=8, learning_rate=1.2e-3, refinements=6, temperature=0.0
+        ),
     )
 
 
