@@ -1,6 +1,8 @@
 """Planning: an expert succeeds, chance fails, and no task is solved before it begins."""
 
 from dataclasses import replace
+from functools import partial
+from time import sleep
 
 import numpy as np
 import pytest
@@ -212,6 +214,33 @@ def test_single_decisions_are_timed_after_a_first_one(rows):
     row = rows["ms_search", "expert"]
     assert (row.n, row.unit) == (4, "ms")
     assert row.value > 0
+
+
+def test_every_timed_decision_is_a_search_of_its_own(rooms, tasks):
+    """A plan of many steps must not stand for the searches that it saves."""
+
+    class Thinker(Reflex):
+        thought = 0
+
+        def plan(self, context, goal, *, seed=0):
+            sleep(0.004)
+            self.thought += 1
+            return Plan(action=torch.zeros(len(context), 8, 2), cost=torch.zeros(len(context)))
+
+        def act(self, context, goal):
+            sleep(0.004)
+            return super().act(context, goal)
+
+    model = Thinker()
+    took = planning.time(partial(planning.by_search, seat("thinker", model), rooms), tasks)
+    assert model.thought == 20  # the exam has as many tasks, and the first warms up
+    assert (len(took), took.min() >= 4) == (19, True)
+    assert planning.time(partial(planning.by_actor, seat("thinker", model), rooms), tasks).min() >= 4
+
+
+def test_what_is_timed_is_told(rows):
+    assert "from pictures to a plan; 5 steps of it are executed" in rows["ms_search", "reflex"].protocol
+    assert "without search" in rows["ms_actor", "reflex"].protocol
 
 
 def test_who_does_not_plan_is_told_so(rows):
