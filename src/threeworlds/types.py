@@ -325,6 +325,16 @@ class Ledger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What stands beside a score: a floor (what a trivial answer scores) or a ceiling (the best that can be had)."""
+
+    kind: Literal["floor", "ceiling"]
+    value: float | None = None
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One cell of the scorecard."""
 
@@ -348,6 +358,8 @@ class Row:
     seed: int = 0  # of the exam
     protocol: str = ""  # one sentence: what was given, what was compared
     seeds: str = ""  # "0,1,2": of the models that the value is a mean over, where there were several a route
+    # Every floor and ceiling by name, those of ``floor_name`` and ``ceiling_name`` among them; a mapping has no hash.
+    references: Mapping[str, Reference] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from planted import Aimless, CopyLast, Expert, seat
 from threeworlds.score import planning
 from threeworlds.score.exam import differences_of, rows_of
 from threeworlds.score.planning import SETTINGS
+from threeworlds.score.stats import wilson
 from threeworlds.types import Clip, Plan
 from threeworlds.worlds import WORLDS
 from threeworlds.worlds.rooms import FIXED, SPEED
@@ -194,6 +195,16 @@ def test_staying_reaches_no_goal_and_those_who_know_the_world_reach_all(answers)
         assert measured.floors["stay policy"].sum() == 0
         assert measured.ceilings["expert"].mean() == 1
         assert measured.ceilings["search in the simulator"].mean() >= 0.8
+
+
+@pytest.mark.parametrize("metric", ["success_25_50", "success_100_150_actor", "success_random_walls_ever"])
+def test_a_row_holds_all_that_the_routes_are_held_to(rows, answers, metric):
+    (measured,) = (m for m in answers.measured if m.metric == metric)
+    found = rows[metric, "reflex"].references
+    assert set(found) == {"random policy", "stay policy", "expert", "search in the simulator"}
+    for name, won in {**measured.floors, **measured.ceilings}.items():
+        expected = wilson(int(won.sum()), len(won))
+        assert (found[name].value, found[name].low, found[name].high) == (expected.value, expected.low, expected.high)
 
 
 def test_the_actor_alone_has_a_row_of_its_own(rows):
