@@ -130,9 +130,8 @@ def spoken_rows(parts: Sequence[Measured], exam: Exam, seeds: str) -> list[Row]:
             return probability_of_improvement(a, b, first.direction)
 
         row = _row(exam, first, seeds, route, f"{name}_better_than_{other}", better, scores[route], scores[other])
-        coin = {"a coin": Reference(kind="floor", value=0.5, low=0.5, high=0.5)}
-        told = {"unit": "of pairs", "direction": "higher"}
-        rows.append(replace(row, **told, floor=0.5, floor_name="a coin", references=coin))
+        row = replace(row, unit="of pairs", direction="higher", floor=0.5, floor_name="a coin")
+        rows.append(replace(row, references={"a coin": Reference(kind="floor", value=0.5, low=0.5, high=0.5)}))
     return rows
 
 
