@@ -213,6 +213,19 @@ class Plans(Protocol):
 
 
 @runtime_checkable
+class Searches(Protocol):
+    """Plans by a search that can be chosen, and that can begin from a first guess."""
+
+    searches: tuple[str, ...]  # their names
+
+    def plan(
+        self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None, search: str = ""
+    ) -> Plan:
+        """As above; start [b, horizon, a] in [-1, 1], such as the rest of the last plan; search "": its own choice."""
+        ...
+
+
+@runtime_checkable
 class Connects(Protocol):
     """A film from what is seen to a picture that is wanted."""
 
