@@ -153,6 +153,43 @@ def test_a_plan_is_executed_for_some_steps_before_the_next(rooms):
     assert len(asked) == 2
 
 
+class Remembering(Reflex):
+    """Plans what nobody planned before, and notes what it was told of the plan before."""
+
+    searches = ("only",)
+
+    def __init__(self):
+        self.made, self.told = [], []
+
+    def plan(self, context, goal, *, seed=0, start=None, search=""):
+        self.told.append(start)
+        self.made.append(torch.linspace(-1, 0, 8)[None, :, None].expand(len(context), 8, 2) + 0.1 * len(self.made))
+        return Plan(action=self.made[-1], cost=torch.zeros(len(context)))
+
+
+def test_an_agent_may_begin_from_the_rest_of_its_last_plan_and_the_exam_lets_nobody(rooms, monkeypatch):
+    """Five episodes, three at a time: each part goes on from its own plan."""
+    monkeypatch.setattr(planning, "CHUNK", 3)
+    state = np.array([[0.15, 0.8, *FIXED]] * 5, np.float32)
+    warm, cold = Remembering(), Remembering()
+    for model, options in ((warm, {"warm": True}), (cold, {})):
+        act = planning.by_search(seat("", model), rooms, executed=2, **options)
+        for _ in range(5):
+            act(state, state, state)
+    assert [None if rest is None else len(rest) for rest in warm.told] == [None, None, 3, 2, 3, 2]
+    for before, rest in zip(warm.made, warm.told[2:], strict=False):
+        torch.testing.assert_close(rest[:, :6], before[:, 2:])
+        torch.testing.assert_close(rest[:, 6:], before[:, -1:].expand(-1, 2, -1))
+    assert cold.told == [None] * 6
+
+
+def test_a_model_with_one_way_to_plan_is_asked_for_no_other():
+    frames = torch.zeros(1, 2, 3, 8, 8)
+    assert planning.next_plan(Aimless(), frames, frames[:, 0], seed=0, rest=torch.zeros(1, 1, 2)).shape == (1, 1, 2)
+    with pytest.raises(ValueError, match="search 'cem': this model plans in one way of its own"):
+        planning.next_plan(Aimless(), frames, frames[:, 0], seed=0, search="cem")
+
+
 def test_pictures_reach_the_model_as_it_knows_them():
     frames = np.zeros((2, 2, 8, 9, 3), np.uint8)
     frames[0, 1, 2, 3] = (255, 0, 51)
