@@ -119,6 +119,31 @@ def test_an_error_is_one_red_line_and_exit_code_2(
     assert len(shown.strip().splitlines()) == 1
 
 
+LOADERS = {
+    "imagine": ("imagine", "--checkpoint", "{none}"),
+    "plan": ("plan", "{none}"),
+    "play": ("play", "{none}"),
+    "actions": ("actions", "--checkpoint", "{none}"),
+    "score": ("score", "{none}", "--out", "{none}-scores"),
+    "export": ("export", "{none}", "--layout", "vbench", "--out", "{none}-films"),
+    "check": ("check", "{none}"),
+    "zoo add": ("zoo", "add", "{none}"),
+    "data caption": ("data", "caption", "{none}", "--checkpoint", "{none}"),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_where_no_model_is_the_zoo_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    none = tmp_path / "none"
+    none.mkdir()
+    assert run(*(word.format(none=none) for word in LOADERS[name])) == 2
+    shown = capsys.readouterr().err
+    assert f"{none}: no model there" in shown
+    assert "`threeworlds zoo list`" in shown
+    assert "Errno" not in shown
+    assert parse(["zoo", "list"])  # it is named rightly
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREEWORLDS_DEBUG", "1")
     with pytest.raises(FileNotFoundError):
