@@ -181,7 +181,7 @@ class Jepa(nn.Module):
         if config.critic is None or self.spec.action.kind != "continuous":
             raise ValueError(
                 f"an actor learns from a critic, and for continuous actions; here critic={config.critic} "
-                f"and {self.spec.action.kind} actions: set actor and critic to None"
+                f"and {self.spec.action.kind} actions: leave the actor out (--set actor=none)"
             )
         return Actor(config.actor, config.world.state, self.spec.action.size)
 
