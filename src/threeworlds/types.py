@@ -213,6 +213,19 @@ class Plans(Protocol):
 
 
 @runtime_checkable
+class Searches(Protocol):
+    """Plans by a search that can be chosen, and that can begin from a first guess."""
+
+    searches: tuple[str, ...]  # their names
+
+    def plan(
+        self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None, search: str = ""
+    ) -> Plan:
+        """As above; start [b, horizon, a] in [-1, 1], such as the rest of the last plan; search "": its own choice."""
+        ...
+
+
+@runtime_checkable
 class Connects(Protocol):
     """A film from what is seen to a picture that is wanted."""
 
@@ -325,6 +338,16 @@ class Ledger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What stands beside a score: a floor (what a trivial answer scores) or a ceiling (the best that can be had)."""
+
+    kind: Literal["floor", "ceiling"]
+    value: float | None = None
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One cell of the scorecard."""
 
@@ -348,6 +371,8 @@ class Row:
     seed: int = 0  # of the exam
     protocol: str = ""  # one sentence: what was given, what was compared
     seeds: str = ""  # "0,1,2": of the models that the value is a mean over, where there were several a route
+    # Every floor and ceiling by name, those of ``floor_name`` and ``ceiling_name`` among them; a mapping has no hash.
+    references: Mapping[str, Reference] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)

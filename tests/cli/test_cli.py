@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from threeworlds.cli import console, main
 from threeworlds.cli.app import parse
+from threeworlds.cli.overrides import override
 
 COMMANDS = ("compare", "train", "score", "report", "imagine", "play", "plan", "actions", "worlds", "data", "info")
 DATA_COMMANDS = ("generate", "ingest", "caption", "info", "verify")
@@ -119,6 +121,31 @@ def test_an_error_is_one_red_line_and_exit_code_2(
     assert len(shown.strip().splitlines()) == 1
 
 
+LOADERS = {
+    "imagine": ("imagine", "--checkpoint", "{none}"),
+    "plan": ("plan", "{none}"),
+    "play": ("play", "{none}"),
+    "actions": ("actions", "--checkpoint", "{none}"),
+    "score": ("score", "{none}", "--out", "{none}-scores"),
+    "export": ("export", "{none}", "--layout", "vbench", "--out", "{none}-films"),
+    "check": ("check", "{none}"),
+    "zoo add": ("zoo", "add", "{none}"),
+    "data caption": ("data", "caption", "{none}", "--checkpoint", "{none}"),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_where_no_model_is_the_zoo_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    none = tmp_path / "none"
+    none.mkdir()
+    assert run(*(word.format(none=none) for word in LOADERS[name])) == 2
+    shown = capsys.readouterr().err
+    assert f"{none}: no model there" in shown
+    assert "`threeworlds zoo list`" in shown
+    assert "Errno" not in shown
+    assert parse(["zoo", "list"])  # it is named rightly
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREEWORLDS_DEBUG", "1")
     with pytest.raises(FileNotFoundError):
@@ -213,6 +240,32 @@ def test_print_config_is_json_with_the_change_in_it(capsys: pytest.CaptureFixtur
     config = json.loads(capsys.readouterr().out)
     assert config["generator"]["width"] == 48
     assert config["autoencoder"]["channels"] == [4, 4, 8]
+
+
+def test_a_part_may_be_left_out_and_what_is_called_none_is_not_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--set", "critic=none", "--set", "planner.rounds=1", "--set", "actor=null", "--set", "world.guard=none")
+    assert run("train", "jepa", "--recipe", "rooms", *words, "--print-config") == 0
+    config = json.loads(capsys.readouterr().out)
+    assert (config["critic"], config["actor"], config["reward"]) == (None, None, None)
+    assert (config["world"]["guard"], config["planner"]["rounds"]) == ("none", 1)
+
+
+def test_a_part_of_a_part_may_be_left_out() -> None:
+    @dataclass(frozen=True)
+    class Part:
+        width: int = 3
+        bound: int | None = 4
+
+    @dataclass(frozen=True)
+    class Whole:
+        part: Part | None = Part()
+        absent: Part | None = None
+
+    assert override(Whole(), ["part.bound=none", "part.width=5"]) == Whole(part=Part(width=5, bound=None))
+    assert override(Whole(), ["part=None", "absent.bound=none"]) == Whole(part=None)
+    for assignment in ("part.width=none", "part.widht=none"):  # not without
+        with pytest.raises(SystemExit):
+            override(Whole(), [assignment])
 
 
 @pytest.mark.parametrize(

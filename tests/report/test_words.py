@@ -63,6 +63,7 @@ def test_labels_of_the_known_and_the_unknown():
     assert metric_label("ssim_h1") == "next-frame structural similarity"
     assert metric_label("frechet_h16") == "Frechet distance, 16 frames ahead"
     assert metric_label("position_r_labels_20") == "probe of position, 20 labelled episodes"
+    assert metric_label("attributes_h8") == "probe of attributes, 8 frames ahead"
     assert metric_label("auroc_pass_through") == "AUROC, pass through"
     assert metric_label("new_thing") == "new thing"
     assert question_title("new_question") == "New question"

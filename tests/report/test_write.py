@@ -1,5 +1,6 @@
 """The written report: complete, the same bytes each time, no network, foreign text stays text."""
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from threeworlds.report import write_report
 from threeworlds.report.view import labels_of
 from threeworlds.report.write import markdown_text
 from threeworlds.score.result import ResultError, write_result
-from threeworlds.types import Film
+from threeworlds.types import Film, Reference
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 HOSTILE = '<script>alert("x")</script>|[a](b)'
@@ -119,6 +120,34 @@ def test_everything_the_result_holds_is_told(form, request):
         "--budget 4m", "Novel question",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_all_floors_and_ceilings_stand_under_their_metric(page, html, tmp_path):
+    own = Reference(kind="floor", value=0.1, low=0.05, high=0.2)
+    shared = {
+        "random policy": Reference(kind="floor", value=0.035, low=0.017, high=0.071),
+        "expert": Reference(kind="ceiling", value=1.0, low=0.98, high=1.0),
+    }
+    sora, jepa, genie = (
+        row(route, "planning", "success_25_50", value=0.5, half=0.1, floor=0.035, references=references)
+        for route, references in (("sora", shared), ("jepa", {**shared, "its twin": own}), ("genie", {}))
+    )
+    text, _ = report(replace(sample_result(tmp_path), rows=(sora, jepa, genie)), tmp_path)
+    assert Page(text).open == []
+    assert "<div>floors: random policy 0.035 [0.017, 0.071]; its twin 0.100 [0.050, 0.200] (jepa)</div>" in text
+    assert "<div>ceilings: expert 1.00 [0.98, 1.00]</div>" in text
+    assert text.count("<details") == 1
+
+
+def test_a_result_from_before_there_were_references_gives_the_same_page(page, html, tmp_path):
+    content = json.loads((page / "result.json").read_text())
+    for line in content["rows"]:
+        assert line.pop("references") == {}
+    shutil.copytree(page, tmp_path / "old")
+    (tmp_path / "old" / "result.json").write_text(json.dumps(content))
+    write_report(tmp_path / "old")
+    assert (tmp_path / "old" / "report.html").read_text() == html
+    assert "details" not in html
 
 
 def test_of_films_that_were_kept_only_notes_are_told(tmp_path):

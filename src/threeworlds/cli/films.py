@@ -37,6 +37,13 @@ def write_film(video: np.ndarray, path: Path, *, fps: float) -> None:
     {".gif": _write_gif, ".mp4": _write_mp4, ".png": _write_strip}[path.suffix.lower()](video, path, fps)
 
 
+def moments(video: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` frames of video [t, ...], evenly spaced, the first and the last among them."""
+    import numpy as np
+
+    return video[np.linspace(0, len(video) - 1, min(count, len(video))).round().astype(int)]
+
+
 def _write_gif(video: np.ndarray, path: Path, fps: float) -> None:
     from PIL import Image
 

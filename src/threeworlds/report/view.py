@@ -72,6 +72,7 @@ class Metric:
     world: str
     protocols: tuple[str, ...]
     lines: tuple[Line, ...]
+    references: tuple[tuple[str, str], ...]  # "floors" and "ceilings", and all of them with their intervals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +245,23 @@ def _metrics(rows: Sequence[Row], labels: Mapping[Row, str], *, several: bool) -
             world=own[0].world if several else "",
             protocols=tuple(dict.fromkeys(row.protocol for row in own if row.protocol)),
             lines=tuple(_line(row, labels[row]) for row in own),
+            references=tuple(_references(own, labels)),
         )
+
+
+def _references(rows: Sequence[Row], labels: Mapping[Row, str]) -> Iterable[tuple[str, str]]:
+    """Every floor and every ceiling of a metric, with the rows that it is of where it is not the same for all."""
+    for kind in ("floor", "ceiling"):
+        of: dict[str, list[str]] = {}
+        for row in rows:
+            for name, found in row.references.items():
+                if found.kind == kind:
+                    text = f"{name} {with_interval(found.value, found.low, found.high)}"
+                    of.setdefault(text, []).append(labels[row])
+        scored = sum(1 for row in rows if row.references)
+        texts = [text if len(own) == scored else f"{text} ({', '.join(own)})" for text, own in of.items()]
+        if texts:
+            yield f"{kind}s", "; ".join(texts)
 
 
 def _line(row: Row, label: str) -> Line:

@@ -96,6 +96,7 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"position_r_labels_(\d+)", r"probe of position, \1 labelled episodes"),
     (r"position_r_labels", "probe of position by labelled episodes"),
     (r"velocity_r2_h(\d+)", r"probe of velocity, \1 frames ahead"),
+    (r"attributes_h(\d+)", r"probe of attributes, \1 frames ahead"),
     (r"rollout_error_h(\d+)", r"error of states foreseen, \1 frames ahead"),
     (r"action_shuffle_h(\d+)", r"worth of the right actions, \1 frames ahead"),
     (r"position_r", "probe of position, correlation"),

@@ -65,7 +65,7 @@ def _read(
         found += [_few_labels(exam, metrics[0], states, absent, n) for n in LABELS if n <= len(exam.train.state)]
     how = "linear probe on states predicted that far"
     for metric in metrics:
-        for horizon in exam.horizons if not metric.classes else ():
+        for horizon in exam.horizons:
             values = {route: ahead[route].read(metric, exam, states[route][0][0], horizon) for route in ahead}
             found.append(_measured(metric, f"_h{horizon}", how, values, {}, shy))
     return found
@@ -221,7 +221,7 @@ class Ahead:
         """A linear probe of true states, held to the states foreseen ``horizon`` frames ahead."""
         assert exam.test.state is not None
         foreseen = (self.told[:, horizon - 1 : horizon] - self.mean) / self.std
-        read = linear(train, metric.targets(exam), foreseen)
+        read = metric.answer(exam, linear(train, metric.targets(exam), foreseen))
         return read, metric.truth(_truth(exam.test.state, exam))[:, horizon : horizon + 1]
 
     def error(self, horizon: int) -> np.ndarray:
