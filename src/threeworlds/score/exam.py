@@ -129,8 +129,18 @@ class Answers:
     rows: tuple[Row, ...] = ()  # rows that need no items: costs
 
 
-def build_exam(store: ClipStore, *, items: int, seed: int, options: Mapping[str, Any] | None = None) -> Exam:
-    """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are."""
+def build_exam(
+    store: ClipStore,
+    *,
+    items: int,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    helpers: ClipStore | None = None,
+) -> Exam:
+    """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are.
+
+    ``helpers``: clips whose training split probes and code maps may use; None: the store's own.
+    """
     from threeworlds.data import Windows
 
     columns = ["video"]
@@ -139,15 +149,15 @@ def build_exam(store: ClipStore, *, items: int, seed: int, options: Mapping[str,
     columns += ["caption"] if store.spec.captioned else []
     frames = min(GIVEN + AHEAD, _longest(store))
 
-    def windows(split: str) -> Windows:
-        return Windows(store, split=split, frames=frames, batch_size=1, columns=columns)
+    def windows(split: str, clips: ClipStore = store) -> Windows:
+        return Windows(clips, split=split, frames=frames, batch_size=1, columns=columns)
 
     episodes, starts = windows("test").fixed_index(items, seed)
     return Exam(
         spec=store.spec,
         world=WORLDS.get(store.spec.world),
         test=windows("test").read(episodes, starts),
-        train=windows("train").fixed(PROBE_EPISODES, seed),
+        train=windows("train", helpers or store).fixed(PROBE_EPISODES, seed),
         groups=tuple(store.clip(int(i)).group or f"episode {i}" for i in episodes),
         seed=seed,
         opening=_opening(store, items, seed) if store.spec.captioned else None,
