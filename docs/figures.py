@@ -2,8 +2,8 @@
 
 A block stands between ``<!-- figures: name argument -->`` and ``<!-- /figures -->``; ``name`` is a function here.
 
-    python docs/figures.py           rewrite the blocks, and the picture of films
-    python docs/figures.py --check   exit 1 if a block is not what results/ says
+    python docs/figures.py           judge results/ by the rules of today, rewrite the blocks and the picture of films
+    python docs/figures.py --check   exit 1 if a block is not what results/ says, or a verdict not what the rules say
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from threeworlds.report.words import in_order, metric_label, number, row_value, with_unit
-from threeworlds.score.claims import CLAIMS, judge_claims
+from threeworlds.score.claims import CLAIMS, decide, judge_claims, judged_anew
 from threeworlds.score.guide import guide
-from threeworlds.score.result import read_result
+from threeworlds.score.result import natural, read_result, write_result
 from threeworlds.score.stats import wilson
 from threeworlds.types import Result, Row, Verdict
 
@@ -95,18 +95,29 @@ def budgets(folder: str) -> str:
     return _table(head, lines) + _source(result, folder)
 
 
+def decided(*folders: str) -> str:
+    """Each claim once: the verdict of the result that decides, and of those that say something else."""
+    results, lines = {folder: _result(folder) for folder in folders}, []
+    for claim, text, *_ in CLAIMS:
+        found = decide(results, claim)
+        others = "; ".join(f"`{folder}`: {word}" for folder, word in found.others.items())
+        by = f"`{found.result}`" if found.result else "-"
+        lines.append([claim, text, f"**{found.word}**", by, others or "-"])
+    return _table(["claim", "", "verdict", "decided by", "others, where they differ"], lines)
+
+
 def claims(*folders: str) -> str:
-    """Every claim, judged anew from the rows of each result that can speak to it; "C2=folder" speaks to C2 alone."""
-    asked = [(only, folder) for only, _, folder in (text.rpartition("=") for text in folders)]
-    results = {folder: _result(folder) for _, folder in asked}
+    """Every claim, judged anew from the rows of each result that can speak to it."""
+    results = {folder: _result(folder) for folder in folders}
     found = {folder: {v.claim: v for v in judge_claims(result)} for folder, result in results.items()}
     parts = []
     for claim, text, rule, _ in CLAIMS:
-        heard = [folder for only, folder in asked if only in ("", claim)]
-        tested = {folder: found[folder][claim] for folder in heard if found[folder][claim].verdict != "not tested"}
-        parts += [f"### {claim}. {text}", "", f"Rule: {rule}.", ""]
-        parts += [_tested(folder, verdict, results[folder].command) for folder, verdict in tested.items()]
-        parts += [] if tested else ["**Not tested.**"]
+        spoken = {folder: each[claim] for folder, each in found.items() if each[claim].evidence}
+        tested = {folder: verdict for folder, verdict in spoken.items() if verdict.verdict != "not tested"}
+        told = [_tested(folder, verdict, results[folder].command) for folder, verdict in (tested or spoken).items()]
+        parts += [f"### {claim}. {text}", "", f"Rule: {rule}.", "", *(told or ["**Not tested.**"])]
+        if tested and (shut := ", ".join(f"`{folder}`" for folder in spoken if folder not in tested)):
+            parts.append(f"- Not tested in {shut}: what the rule asks for was not learnt.")
         parts.append("")
     return "\n".join(parts)
 
@@ -474,6 +485,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         rows,
         verdicts,
         budgets,
+        decided,
         claims,
         advice,
         ledger,
@@ -500,6 +512,16 @@ BENCHMARKS: dict[str, Callable[[str], str]] = {
 BLOCKS |= {function.__name__: function for function in BENCHMARKS.values()}
 
 
+def judged_otherwise() -> list[Path]:
+    """Results that hold verdicts of older rules."""
+    paths = sorted((ROOT / "results").glob("*/result.json"))
+    return [path for path in paths if (held := read_result(path)).verdicts != judged_in_order(held)]
+
+
+def judged_in_order(result: Result) -> tuple[Verdict, ...]:
+    return tuple(sorted(judge_claims(result), key=lambda verdict: natural(verdict.claim)))
+
+
 def filled(text: str) -> str:
     """The text with every block as results/ say."""
 
@@ -511,13 +533,15 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    """Rewrite or check; the number of files that differ is printed. With --benchmarks, their tables are, no more."""
+    """Rewrite or check; what differs is printed. With --benchmarks, their tables are, no more."""
     if "--benchmarks" in sys.argv:
         tables = (f"## {name}\n\n{table(f'benchmark-{name}.json')}\n" for name, table in BENCHMARKS.items())
         sys.stdout.writelines(tables)
         return 0
-    differing = []
+    differing = [path.parent.name for path in judged_otherwise()]
     if "--check" not in sys.argv:
+        for path in judged_otherwise():
+            write_result(judged_anew(read_result(path)), path)
         contact_sheet("compare-arena", ROOT / "docs" / "pictures" / "arena.png")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = path.read_text()
@@ -526,7 +550,7 @@ def main() -> int:
             differing.append(path.name)
             if "--check" not in sys.argv:
                 path.write_text(new)
-    sys.stdout.write(f"{len(differing)} of the pages differed from results/: {', '.join(differing) or 'none'}\n")
+    sys.stdout.write(f"pages and verdicts that differed from results/: {', '.join(differing) or 'none'}\n")
     return 1 if differing and "--check" in sys.argv else 0
 
 

@@ -26,3 +26,19 @@ def test_a_figure_typed_by_hand_is_found(tmp_path):
     done = check(tmp_path)
     assert done.returncode == 1
     assert "README.md" in done.stdout
+
+
+def test_a_verdict_that_the_rules_do_not_give_is_found(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "figures.py").write_text((ROOT / "docs" / "figures.py").read_text())
+    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
+    changed = tmp_path / "results" / "plan-rooms" / "result.json"
+    changed.parent.mkdir(parents=True)
+    for entry in (ROOT / "results").iterdir():
+        if entry.name != "plan-rooms":
+            (tmp_path / "results" / entry.name).symlink_to(entry)
+    text = (ROOT / "results" / "plan-rooms" / "result.json").read_text()
+    changed.write_text(text.replace('"verdict": "supported"', '"verdict": "refuted"'))
+    done = check(tmp_path)
+    assert done.returncode == 1
+    assert "plan-rooms" in done.stdout
