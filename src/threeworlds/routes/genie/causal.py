@@ -55,7 +55,8 @@ class CausalDynamics(Dynamics):
     def next_frame(
         self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
     ) -> tuple[Tensor, Cache]:
-        """Token after token; ``refinements`` has no meaning here."""
+        """Token after token."""
+        self.passes(refinements)
         free, unguided = past, self.config.guidance == 1
         given, without = self.actions(code)[:, None], self.actions(torch.full_like(code, self.null))[:, None]
         made: list[Tensor] = []
@@ -69,6 +70,17 @@ class CausalDynamics(Dynamics):
             given = without = self.tokens(made[-1], self.codebook)
         past = self._run(given, past, time * self.span + self.count)[1]
         return torch.cat(made, dim=1), past
+
+    def passes(self, refinements: int | None = None) -> int:
+        """One a token, and one for the action: there is nothing to choose."""
+        if refinements is not None:
+            raise ValueError(f"refinements {refinements!r}: a causal dynamics makes a frame token after token")
+        return self.span
+
+    @property
+    def in_play(self) -> int | None:
+        """No choice."""
+        return None
 
     @torch.no_grad()
     def surprise(self, tokens: Tensor, codes: Tensor) -> Tensor:

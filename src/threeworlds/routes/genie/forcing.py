@@ -88,7 +88,7 @@ class DiffusionDynamics(Dynamics):
                 clean = self.guided(clean, self.estimate(x, level, torch.full_like(codes, self.null), past, time)[0])
             return STRAIGHT.velocity(clean, x, level[..., None, None])
 
-        x = euler(velocity, torch.randn(shape, generator=generator), time_grid(refinements or self.config.refinements))
+        x = euler(velocity, torch.randn(shape, generator=generator), time_grid(self.passes(refinements)))
         tokens = self.nearest(x)
         kept = self.estimate(self.codebook[tokens], torch.ones(codes.shape), codes, past, time)[1]
         return tokens[:, 0], kept
