@@ -319,7 +319,7 @@ class PaperSize:
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module], Tensor]  # a training step's loss on one clip; its tensors are without memory too
     clips: float  # seen in the published training
-    parameters: float  # as published
+    parameters: float | None  # as published; None: they were not
     source: str  # where the figures come from
 
 

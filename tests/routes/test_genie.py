@@ -397,6 +397,18 @@ def test_a_wrong_first_picture_is_refused_as_well(genie):
         GenieWorld(genie, first=PICTURE.tolist())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_and_mlps_are_as_wide_as_asked(kind):
+    dynamics = build(kind, head_width=6, mlp=0.5)
+    block = dynamics.blocks[0]
+    attention = block.attention if kind == "causal" else block.time
+    assert attention.query.weight.shape == (2 * 6, 32) and attention.out.weight.shape == (32, 2 * 6)
+    assert block.mlp[0].weight.shape == (16, 32)
+    past = dynamics.remember(torch.randint(20, (1, 2, 4)), torch.zeros(1, 2, dtype=torch.long))
+    assert past[0][0].shape[-1] == 6
+    assert dynamics.next_frame(past, torch.tensor([0]), 2, torch.Generator())[0].shape == (1, 4)
+
+
 # --------------------------------------------------------------------------------------------- passes
 
 

@@ -109,7 +109,10 @@ class MaskedDynamics(Dynamics):
         super().__init__(config, codebook, codes, grid, learnt)
         self.tokens = TokenEmbedding(len(codebook), codebook.shape[1], config.width)
         self.actions = nn.Embedding(codes + 1, 2 * config.width)
-        self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
+        self.head_width = config.head_width or config.width // config.heads
+        self.blocks = nn.ModuleList(
+            SpaceTimeBlock(config.width, config.heads, config.head_width, config.mlp) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.read_out = TokenScores(len(codebook), codebook.shape[1], config.width)
         nn.init.normal_(self.actions.weight, std=0.5)
@@ -209,7 +212,7 @@ class MaskedDynamics(Dynamics):
         return torch.cat([prepended, self.tokens(tokens, self.codebook) + added], dim=2)
 
     def _ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
-        head, device = self.config.width // self.config.heads, self.actions.weight.device
+        head, device = self.head_width, self.actions.weight.device
         cells = grid_positions(*self.grid) + 1  # the action stands at the origin
         space = torch.cat([torch.zeros(1, 2), cells]).to(device)
         time = grid_positions(first + frames)[first:].to(device)
