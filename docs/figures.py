@@ -264,6 +264,28 @@ def captioner(file: str) -> str:
     return _table(["", "said right", "captions of other clips"], lines) + told
 
 
+def prices(file: str) -> str:
+    """What published sizes would cost, from `threeworlds info --price`."""
+    from threeworlds.train.price import COLUMNS, Price, lines  # here: the others need no torch
+
+    bills = {name.partition(" ")[2]: Price(**bill) for name, bill in _json(file).items()}
+    return _table(COLUMNS, ((cell or "-" for cell in line) for line in lines(bills))) + f"\n`results/{file}`\n"
+
+
+def protocol(folder: str, route: str, name: str) -> str:
+    """What was measured for a row, in the words of the result."""
+    (row,) = (r for r in _result(folder).rows if (r.route, f"{r.question}/{r.metric}") == (route, name))
+    return f"`{name}`: {row.protocol}.\n"
+
+
+def kept(name: str) -> str:
+    """The command that trained a model of the zoo, as its card has it."""
+    command = json.loads((ROOT / "zoo" / name / "card.json").read_text())["command"]
+    return (
+        f"    {command}\n\nmade `zoo/{name}`, by its card; [zoo/README.md](../zoo/README.md) says from which clips.\n"
+    )
+
+
 def genie_speed(file: str) -> str:
     """Training steps of the genie route's parts beside public ones."""
     lines = []
@@ -498,6 +520,9 @@ BLOCKS: dict[str, Callable[..., str]] = {
         sora_rollout,
         jepa_films,
         second_order,
+        prices,
+        protocol,
+        kept,
     )
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {

@@ -160,8 +160,37 @@ class Plays(Protocol):
 class Dreams(Protocol):
     """A world model that is a world: played one frame at a time."""
 
-    def as_world(self) -> Any:
-        """A Gymnasium environment over frames uint8 [h, w, 3]: ``reset(options={"image": ...})``, ``step(action)``."""
+    def as_world(self, *, refinements: int | None = None) -> Any:
+        """A Gymnasium environment over frames uint8 [h, w, 3]: ``reset(options={"image": ...})``, ``step(action)``.
+
+        ``refinements``: passes a frame, where it is made in several; None: as many as the model takes in play.
+        """
+        ...
+
+
+@runtime_checkable
+class Refines(Protocol):
+    """Makes a frame in passes, and may take fewer in play than for a film."""
+
+    @property
+    def passes(self) -> int:
+        """A frame, in ``predict``."""
+        ...
+
+    @property
+    def passes_in_play(self) -> int:
+        """A frame, in the world of ``as_world``."""
+        ...
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """Frames -> tokens, discrete."""
+
+    n_tokens: int
+
+    def tokenize(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> int64 [b, t, n] in [0, n_tokens)."""
         ...
 
 
@@ -303,7 +332,7 @@ class PaperSize:
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module], Tensor]  # a training step's loss on one clip; its tensors are without memory too
     clips: float  # seen in the published training
-    parameters: float  # as published
+    parameters: float | None  # as published; None: they were not
     source: str  # where the figures come from
 
 

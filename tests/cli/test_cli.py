@@ -100,6 +100,8 @@ ERRORS = {
     "unknown route": (("train", "sorra", "--out", "{tmp}/r"), "routes: sora, genie, jepa"),
     "bad budget": (("train", "sora", "--budget", "4 parsecs", "--out", "{tmp}/r"), "4 parsecs"),
     "unknown route to price": (("info", "--price", "dreamer"), "sora, genie, jepa"),
+    "no sizes to price": (("info", "--price", "captioner"), "these have some: sora, genie, jepa"),
+    "out without prices": (("info", "--out", "{tmp}/p.json"), "goes with --price"),
     "bad assignment": (("train", "sora", "--set", "generator.width", "--print-config"), "KEY=VALUE"),
     "bad suffix": (("worlds", "--world", "arena", "--film", "{tmp}/film.xyz"), ".gif, .mp4, .png"),
     "nothing to score": (("score", "--out", "{tmp}/s"), "at least one"),

@@ -100,14 +100,17 @@ def variants(texts: Sequence[str], recipe: str) -> dict[str, Contestant]:
 def world_options(world: str, assignments: Sequence[str]) -> dict[str, str]:
     """Options of a built-in world, from words such as "layout=random"; the world itself checks the values.
 
+    A game has none.
+
     Raises:
         ValueError: no such world, or it has no such option.
     """
     from inspect import signature
 
+    from threeworlds.worlds import COLLECTIONS
     from threeworlds.worlds.collect import find_world
 
-    allowed = tuple(signature(find_world(world).simulator).parameters)
+    allowed = () if world in COLLECTIONS else tuple(signature(find_world(world).simulator).parameters)
     options: dict[str, str] = {}
     for assignment in assignments:
         key, _, value = assignment.partition("=")
