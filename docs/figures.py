@@ -44,10 +44,15 @@ SUMMARY = (  # question, metric
 
 def summary(folder: str) -> str:
     """One row a metric, one column a route; the floor in the last column."""
+    return beside(folder, *("/".join(pair) for pair in SUMMARY))
+
+
+def beside(folder: str, *metrics: str) -> str:
+    """As ``summary``, for metrics named "question/metric"."""
     result = _result(folder)
     routes = in_order(result.routes, ("sora", "genie", "jepa"))
     lines = []
-    for question, metric in SUMMARY:
+    for question, metric in (name.split("/") for name in metrics):
         rows = {row.route: row for row in _rows(result, question, (metric,))}
         if any(row.status == "ok" for row in rows.values()):
             lines.append([metric_label(metric), *(_cell(rows.get(route)) for route in routes), _floors(rows)])
@@ -504,6 +509,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
         summary,
+        beside,
         rows,
         verdicts,
         budgets,
