@@ -2,42 +2,60 @@
 
 A block stands between ``<!-- figures: name argument -->`` and ``<!-- /figures -->``; ``name`` is a function here.
 
-    python docs/figures.py           judge results/ by the rules of today, rewrite the blocks and the picture of films
-    python docs/figures.py --check   exit 1 if a block is not what results/ says, or a verdict not what the rules say
+    python docs/figures.py           judge results/ by the rules of today; rewrite blocks, pictures and reports
+    python docs/figures.py --check   exit 1 if a block is not what results/ says, a verdict not what the rules say, or
+                                     a picture or a report is of other results
+
+A picture keeps the SHA-256 of its results in the PNG, a report in its text, so that a check needs no browser.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from threeworlds.report.words import in_order, metric_label, number, row_value, with_unit
+from threeworlds.report import digest, write_report
+from threeworlds.report.fairness import HEAD
+from threeworlds.report.fairness import fairness as fairness_of
+from threeworlds.report.findings import evidence, pros_and_cons
+from threeworlds.report.words import ROUTES, in_order, metric_label, number, row_value, with_unit
 from threeworlds.score.claims import CLAIMS, decide, judge_claims, judged_anew
-from threeworlds.score.guide import guide
+from threeworlds.score.guide import NEEDS, PRODUCTS, guide
 from threeworlds.score.result import natural, read_result, write_result
 from threeworlds.score.stats import wilson
 from threeworlds.types import Result, Row, Verdict
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- figures: ([^\n]*?) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
+PICTURES = ROOT / "docs" / "pictures"
+REPORTED = ("zoo-arena", "compare-arena")  # results whose reports stand beside them
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SUMMARY = (  # question, metric
-    ("prediction", "mse_h1"),
+    ("prediction", "alone_mse_h1"),
+    ("prediction", "alone_psnr_h1"),
     ("prediction", "psnr_h1"),
     ("prediction", "psnr_h8"),
     ("prediction", "position_error_h4"),
+    ("hallucination", "clean_fraction"),
     ("control", "action_following"),
     ("control", "purity"),
     ("text", "colour"),
     ("text", "direction"),
+    ("text", "full_match"),
     ("understanding", "position_r"),
     ("understanding", "velocity_r2"),
     ("planning", "success_25_50_each"),
+    ("play", "fps"),
     ("cost", "seconds_per_second"),
     ("cost", "parameters"),
+    ("cost", "train_flops"),
     ("cost", "train_seconds"),
 )
 
@@ -93,7 +111,12 @@ def budgets(folder: str) -> str:
         found.setdefault((metric, row.route), {})[amount] = row
     amounts = sorted({amount for each in found.values() for amount in each}, key=float)
     lines = [
-        [metric_label(metric), route, *(_cell(each.get(amount)) for amount in amounts), _floor(each[amounts[-1]])]
+        [
+            metric_label(metric, "budget"),
+            route,
+            *(_cell(each.get(amount)) for amount in amounts),
+            _floor(each[amounts[-1]]),
+        ]
         for (metric, route), each in sorted(found.items())
     ]
     head = ["", "route", *(f"{float(amount):.3g}" for amount in amounts), "floor"]
@@ -132,11 +155,66 @@ def _tested(folder: str, verdict: Verdict, command: str) -> str:
     return f"- **{verdict.verdict.capitalize()}** in `results/{folder}/result.json`, from `{command}`:{told}"
 
 
+def products(*folders: str) -> str:
+    """Which route to take for the three products that most people come for."""
+    lines = [
+        [_capital(a.need), f"**{a.take}**", a.learns_from or "-", ". ".join(a.why), ". ".join(a.but) or "-"]
+        for a in guide([_result(folder) for folder in folders], PRODUCTS)
+    ]
+    return _table(["you want", "take", "it learns from", "why", "what it does not do"], lines) + _measured_in(folders)
+
+
 def advice(*folders: str) -> str:
     """Which route to take, by what there is and what is needed."""
-    lines = [[a.have, a.need, f"**{a.take}**", a.why] for a in guide([_result(folder) for folder in folders])]
+    found = guide([_result(folder) for folder in folders], NEEDS)
+    lines = [[a.have, a.need, f"**{a.take}**", ". ".join(a.why)] for a in found]
+    return _table(["you have", "you need", "take", "why"], lines) + _measured_in(folders)
+
+
+def _measured_in(folders: Iterable[str]) -> str:
     told = ", ".join(f"`results/{folder}/result.json`" for folder in folders)
-    return _table(["you have", "you need", "take", "why"], lines) + f"\nFrom {told}; the first that measured it.\n"
+    return f"\nFrom {told}; the first that measured it.\n"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+STORY = {
+    "use": "use",
+    "technique": "technique",
+    "video latent": "video_latent",
+    "action latent": "action_latent",
+    "prediction": "predicts",
+}
+
+
+def routes(*folders: str) -> str:
+    """The routes side by side: what each is, and what was measured of it; for and against from the first result."""
+    results = [_result(folder) for folder in folders]
+    names = in_order(results[0].routes, ROUTES)
+    lines = [
+        [part, *(_cells(_story(results[0], name, key), *evidence(results, name, key)) for name in names)]
+        for part, key in STORY.items()
+    ]
+    lines.append(["learns from", *(str(results[0].routes[name]["learns_from"]) for name in names)])
+    sides = {name: pros_and_cons(results[0], name) for name in names}
+    lines += [[side, *(_cells(*sides[name][i]) for name in names)] for i, side in enumerate(("for", "against"))]
+    return _table(["", *names], lines) + _measured_in(folders)
+
+
+def _story(result: Result, route: str, key: str) -> str:
+    return f"*{result.routes[route]['story'][key]}*"
+
+
+def _cells(*texts: str) -> str:
+    return "<br>".join(texts) or "-"
+
+
+def fairness(folder: str) -> str:
+    """In what the training of the routes was equal and in what not."""
+    found = fairness_of(_result(folder))
+    return f"{found.sentence}\n\n{_table(HEAD, found.lines)}\n`results/{folder}/result.json`\n"
 
 
 def ledger(folder: str, route: str) -> str:
@@ -501,8 +579,62 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
             sheet.paste(strip.resize((width * scale, height * scale), Image.Resampling.NEAREST), (label, top))
             top += height * scale + 2
         top += gap
+    save(sheet, target, folder)
+
+
+def scorecard(folder: str, target: Path, width: int = 1100) -> None:
+    """The head of a report as a browser shows it: which route to take, and what was found, in short."""
+    from PIL import Image, ImageChops
+
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"{target.name} is a picture of a page: it needs one of {', '.join(BROWSERS)}")
+    shown = "header, nav, footer, section:not(#guide, #summary), .scroll { display: none !important; }"
+    with tempfile.TemporaryDirectory() as made:
+        page, shot = Path(made) / "page.html", Path(made) / "page.png"
+        text = (ROOT / "results" / folder / "report.html").read_text(encoding="utf-8")
+        page.write_text(text.replace("</style>", shown + "</style>", 1), encoding="utf-8")
+        look = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+        light = "--blink-settings=preferredColorScheme=1"
+        size = (f"--user-data-dir={made}/profile", f"--window-size={width},2400", f"--screenshot={shot}")
+        subprocess.run([browser, *look, light, *size, page.as_uri()], check=True, capture_output=True, timeout=300)
+        picture = Image.open(shot).convert("RGB")
+    empty = Image.new("RGB", picture.size, picture.getpixel((0, picture.height - 1)))
+    box = ImageChops.difference(picture, empty).getbbox() or (0, 0, width, 1)
+    save(picture.crop((0, 0, width, box[3] + 30)), target, folder)
+
+
+def save(picture: Any, target: Path, folder: str) -> None:
+    """A PNG that knows which results it shows."""
+    from PIL.PngImagePlugin import PngInfo
+
+    note = PngInfo()
+    note.add_text("results", digest(ROOT / "results" / folder))
     target.parent.mkdir(exist_ok=True)
-    sheet.save(target, optimize=True)
+    picture.save(target, optimize=True, pnginfo=note)
+
+
+DRAWN: dict[str, tuple[str, Callable[[str, Path], None]]] = {  # picture -> result, and who draws it
+    "arena.png": ("compare-arena", contact_sheet),
+    "scorecard.png": ("zoo-arena", scorecard),
+}
+
+
+def stale() -> list[str]:
+    """Pictures and reports that are not of the results that lie here."""
+    from PIL import Image
+
+    found = []
+    for name, (folder, _) in DRAWN.items():
+        path = PICTURES / name
+        noted = Image.open(path).info.get("results") if path.exists() else None
+        found += [name] if noted != digest(ROOT / "results" / folder) else []
+    for folder in REPORTED:
+        for name in ("report.html", "report.md"):
+            page = ROOT / "results" / folder / name
+            current = page.exists() and digest(page.parent) in page.read_text(encoding="utf-8")
+            found += [] if current else [f"{folder}/{name}"]
+    return found
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
@@ -515,7 +647,10 @@ BLOCKS: dict[str, Callable[..., str]] = {
         budgets,
         decided,
         claims,
+        products,
         advice,
+        routes,
+        fairness,
         ledger,
         floors,
         families,
@@ -570,10 +705,15 @@ def main() -> int:
         sys.stdout.writelines(tables)
         return 0
     differing = [path.parent.name for path in judged_otherwise()]
-    if "--check" not in sys.argv:
+    if "--check" in sys.argv:
+        differing += stale()
+    else:
         for path in judged_otherwise():
             write_result(judged_anew(read_result(path)), path)
-        contact_sheet("compare-arena", ROOT / "docs" / "pictures" / "arena.png")
+        for folder in REPORTED:
+            write_report(ROOT / "results" / folder)
+        for name, (folder, draw) in DRAWN.items():
+            draw(folder, PICTURES / name)
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = path.read_text()
         new = filled(text)
