@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from threeworlds.report.sheets import DPI, INK, JEPA, STYLE, TRUE, WIDTH, Row, save_sheet, show
 from threeworlds.routes.jepa.critic import intrinsic_cost
 from threeworlds.routes.jepa.environment import LatentWorld
 from threeworlds.routes.jepa.masked import BLOCKS, TUBES, hidden_blocks
@@ -40,12 +41,6 @@ TWINS = ("teleport", "reverse")  # one that is noticed at once, and the hardest
 BEFORE, AFTER, PAIRS = 2, 4, 100  # frames shown before the event and from it on; pairs measured
 START, GOAL = (0.2, 0.8), (0.8, 0.8)  # a way through the door
 GRID, GOALS = 40, 50  # places along a side of the room; goals that the costs are judged on
-WIDTH, DPI = 8.0, 100  # of a picture: inches, and pixels of an inch
-INK, MUTED, TRUE, JEPA = "#1d1c1a", "#6a665f", "#1d1c1a", "#0b7065"  # as in the report
-STYLE: Any = {"font.size": 9, "text.color": INK, "axes.edgecolor": MUTED, "axes.labelcolor": MUTED}
-STYLE |= {"xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False}
-
-Row = tuple[str, Sequence[np.ndarray]]  # a name, and strips uint8 [t, h, w, 3] beside each other
 
 
 def main(
@@ -260,34 +255,6 @@ def agreement(model: Jepa, seed: int) -> dict[str, Sequence[float]]:
 
 
 # ---------------------------------------------------------------------------------------- drawing
-
-
-def save_sheet(rows: Sequence[Row], marks: Sequence[str], path: Path, titles: Sequence[str] = ("",)) -> None:
-    """Named rows of strips; ``marks`` stand over the frames of each strip, ``titles`` over the strips of a row."""
-    frames = len(marks) * len(titles)
-    with rc_context(STYLE):
-        height = 0.35 + 0.2 * any(titles) + len(rows) * (WIDTH - 1.2) / frames
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="compressed")
-        grid = figure.subplots(len(rows), len(titles), squeeze=False)
-        for line, (name, strips) in zip(grid, rows, strict=True):
-            line[0].set_ylabel(name, rotation=0, ha="right", va="center", color=INK)
-            for axes, strip in zip(line, strips, strict=True):
-                show(axes, strip)
-        for axes, title in zip(grid[0], titles, strict=True):
-            axes.set_title(title, fontsize=10)
-            axes.set_xticks(range(len(marks)), marks)
-            axes.tick_params(labeltop=True, labelbottom=False)
-        figure.savefig(path)
-
-
-def show(axes: Axes, frames: np.ndarray, start: int = 0) -> None:
-    """Frames uint8 [t, h, w, 3] side by side; frame i stands at x = start + i."""
-    edged = np.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
-    extent = (start - 0.5, start + len(frames) - 0.5, 0, 1)
-    axes.imshow(np.concatenate(list(edged), axis=1), extent=extent, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
 
 
 def as_video(frames: np.ndarray) -> Tensor:
