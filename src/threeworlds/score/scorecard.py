@@ -51,8 +51,8 @@ QUESTIONS = (
     "cost",
 )
 # Asked by name alone: imitation trains policies, for minutes; reward needs the recipe of that name; physics_iq is
-# another benchmark's measure.
-ON_REQUEST = ("imitation", "reward", "physics_iq")
+# another benchmark's measure; simulator takes a minute, most of it for scenes that no training shows.
+ON_REQUEST = ("imitation", "reward", "physics_iq", "simulator")
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)
