@@ -124,7 +124,7 @@ class MaskedObjective(nn.Module):
         loss = distance(said, aim)
         return loss, {
             "over_same": loss.detach() / distance(same.expand_as(aim), aim).clamp_min(1e-9),
-            "rank": effective_rank(known.mean(1)),
+            "rank": effective_rank(known.mean(1)),  # of how clips differ; tokens are normed, so most of them is alike
             "hidden": hidden.float().mean(),
         }
 
