@@ -10,7 +10,7 @@ from scipy import stats
 
 from threeworlds.score import probes, understanding
 from threeworlds.score.exam import GIVEN, differences_of, rows_of
-from threeworlds.types import Batch
+from threeworlds.types import Batch, State
 
 FEW = ("position_r_labels_5", "position_r_labels_20")
 
@@ -263,6 +263,7 @@ def test_foreseen_states_are_read_and_their_error_told(rows):
     assert (row.status, row.reason) == ("not_applicable", "predicts no states")
 
 
+<<<<<<< ours
 def test_attributes_are_read_from_foreseen_states_as_from_seen_ones(arena, rows, measured):
     """The seer foresees the true states, so the probe reads of each what it reads of the state itself."""
     seen, true = measured["attributes"].values["seer"]
@@ -274,6 +275,26 @@ def test_attributes_are_read_from_foreseen_states_as_from_seen_ones(arena, rows,
         assert row.value > 0.8
         assert "colour, shape and size" in row.protocol and "states predicted that far" in row.protocol
         assert rows[f"attributes_h{horizon}", "knower"].reason == "predicts no states"
+=======
+def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
+    """A model that foresees no change scores the floor; positions run away from it, the farther the more."""
+
+    class Still(Knower):
+        def imagine(self, context, frames, action=None):
+            whole = self.video[self.items(context)]
+            return State(z=self.represent(whole).z[:, GIVEN - 1 : GIVEN].expand(-1, frames, -1))
+
+    entrants = [seat("still", Still(arena), Still(arena)), seat("seer", Seer(arena), Seer(arena))]
+    measured = understanding.ask(arena, entrants).measured
+    found = {(row.metric, row.route): row for m in measured for row in rows_of(m, arena, entrants)}
+    for metric in ("position_r", "velocity_r2"):
+        for horizon in arena.horizons:
+            row = found[f"{metric}_h{horizon}", "still"]
+            assert (row.floor, row.floor_name) == (pytest.approx(row.value), "no change")
+            assert found[f"{metric}_h{horizon}", "seer"].floor == pytest.approx(row.floor)
+    near, far = (found[f"position_r_h{h}", "seer"].floor for h in (1, 16))
+    assert near > 0.9 and far < 0.8
+>>>>>>> theirs
 
 
 def test_who_keeps_no_state_is_told_so(rows):

@@ -21,6 +21,7 @@ from threeworlds.score.prediction import bodies, controls_of, predict, psnr, squ
 from threeworlds.score.stats import Interval, wilson
 from threeworlds.types import Plays, Predicts, Refines, Tokenizes
 
+VERSION = "1"
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
 STEP = MOVED / HELD  # of the box: so far each step of a command must move it
 PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall

@@ -39,6 +39,7 @@ PROBE_EPISODES = 800  # training episodes that probes and code maps may use
 CHANCE = 0.05  # of one false difference or more in a whole table
 RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
 FEW_RESAMPLES = 200  # where only a standard error is asked of it
+NO_FLOOR = "none, by design"  # the floor's name where a row has none; its protocol says why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,7 @@ class Measured:
     own_floors: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # route -> (name, items)
     own_ceilings: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)  # route -> why it cannot answer, by design
+    floorless: str = ""  # why no trivial answer exists, where none does
     intervals: Mapping[str, Interval] = field(default_factory=dict)  # ready-made (Wilson), in place of a bootstrap
     statistic: Callable[..., float] | None = None
     seeds: str = (
@@ -203,7 +205,7 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str, shared: Ma
         "world": exam.spec.world or "video",
         "checkpoint": checkpoint,
         "seed": exam.seed,
-        "protocol": measured.protocol,
+        "protocol": measured.protocol + floorless(measured.floorless),
         "seeds": measured.seeds,
     }
     if not _answered(measured, route):
@@ -219,7 +221,7 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str, shared: Ma
         high=_finite(interval.high),
         n=interval.n,
         floor=floor,
-        floor_name=floor_name,
+        floor_name=floor_name or (NO_FLOOR if measured.floorless else ""),
         ceiling=ceiling,
         ceiling_name=ceiling_name,
         references={**shared, **_references(measured, exam, own_floor, own_ceiling)},
@@ -248,6 +250,11 @@ def _rate(items: np.ndarray) -> Interval | None:
     """Wilson's interval, if every item is a success or a failure; a known number, such as chance, is neither."""
     known = items[~np.isnan(items)]
     return wilson(int(known.sum()), len(known)) if np.isin(known, (0, 1)).all() else None
+
+
+def floorless(why: str) -> str:
+    """The end of a protocol whose rows have no floor."""
+    return f". No floor, by design: {why}" if why else ""
 
 
 def differences_of(measured: Measured, exam: Exam) -> list[Difference]:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from threeworlds.train import Card
 
 SCHEMA = "threeworlds.result/1"
-# Each a module of this package with `ask(exam, entrants)`; the report shows a new one without change.
+# Each a module of this package with `ask(exam, entrants)`; the report shows a new one without change. `VERSION` is that
+# of its protocol, and stands in every row: it rises with what is given, asked, or how answers are judged.
 QUESTIONS = (
     "prediction",
     "physics",
@@ -120,11 +121,12 @@ def _put(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> F
 
 
 def _ask(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> Found:
-    ask = import_module(f"threeworlds.score.{question}").ask
-    answers: Answers = pooled([ask(exam, team) for team in teams_of(entrants)], exam, seeds_of(entrants))
+    asker = import_module(f"threeworlds.score.{question}")
+    answers: Answers = pooled([asker.ask(exam, team) for team in teams_of(entrants)], exam, seeds_of(entrants))
     rows = [*answers.rows, *(row for m in answers.measured for row in rows_of(m, exam, entrants))]
     differences = [d for m in answers.measured for d in differences_of(m, exam)]
-    return rows, differences, list(write_films(answers.films, out))
+    told = [replace(row, protocol=f"{row.protocol} [{question}/{asker.VERSION}]") for row in rows]
+    return told, differences, list(write_films(answers.films, out))
 
 
 def write_scorecard(

@@ -19,6 +19,7 @@ from threeworlds.score.prediction import CHUNK, SHOWN, bodies
 from threeworlds.types import Generates, Prompt
 from threeworlds.worlds import World
 
+VERSION = "1"
 SPAN = 4  # frames over which a direction is read, at most
 RESTS = 0.0075  # a body that moves less than this a frame rests, in box units
 KNOCK = 0.03  # a velocity farther than this from the first, in box units a frame: the body has hit something
