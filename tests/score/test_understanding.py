@@ -263,7 +263,6 @@ def test_foreseen_states_are_read_and_their_error_told(rows):
     assert (row.status, row.reason) == ("not_applicable", "predicts no states")
 
 
-<<<<<<< ours
 def test_attributes_are_read_from_foreseen_states_as_from_seen_ones(arena, rows, measured):
     """The seer foresees the true states, so the probe reads of each what it reads of the state itself."""
     seen, true = measured["attributes"].values["seer"]
@@ -275,7 +274,8 @@ def test_attributes_are_read_from_foreseen_states_as_from_seen_ones(arena, rows,
         assert row.value > 0.8
         assert "colour, shape and size" in row.protocol and "states predicted that far" in row.protocol
         assert rows[f"attributes_h{horizon}", "knower"].reason == "predicts no states"
-=======
+
+
 def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
     """A model that foresees no change scores the floor; positions run away from it, the farther the more."""
 
@@ -294,7 +294,6 @@ def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
             assert found[f"{metric}_h{horizon}", "seer"].floor == pytest.approx(row.floor)
     near, far = (found[f"position_r_h{h}", "seer"].floor for h in (1, 16))
     assert near > 0.9 and far < 0.8
->>>>>>> theirs
 
 
 def test_who_keeps_no_state_is_told_so(rows):

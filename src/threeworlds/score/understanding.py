@@ -230,12 +230,7 @@ class Ahead:
 
     def _read(self, states: np.ndarray, metric: _Metric, exam: Exam, train: np.ndarray, horizon: int) -> Read:
         assert exam.test.state is not None
-<<<<<<< ours
-        foreseen = (self.told[:, horizon - 1 : horizon] - self.mean) / self.std
-        read = metric.answer(exam, linear(train, metric.targets(exam), foreseen))
-=======
-        read = linear(train, metric.targets(exam), (states - self.mean) / self.std)
->>>>>>> theirs
+        read = metric.answer(exam, linear(train, metric.targets(exam), (states - self.mean) / self.std))
         return read, metric.truth(_truth(exam.test.state, exam))[:, horizon : horizon + 1]
 
     def error(self, horizon: int) -> np.ndarray:
