@@ -38,7 +38,8 @@ class Fairness:
 def fairness(result: Result) -> Fairness:
     """What each route was given in training, by the totals of the ledger."""
     totals = {route: result.ledger[route].get("total", {}) for route in in_order(result.ledger, ROUTES)}
-    equal, unequal = [], []
+    equal: list[str] = []
+    unequal: list[str] = []
     for key, words in SPENT if len(totals) > 1 else ():
         amounts = {route: float(total.get(key) or 0) for route, total in totals.items()}
         (equal if max(amounts.values()) <= ALIKE * min(amounts.values()) else unequal).append(_range(words, amounts))
