@@ -50,7 +50,13 @@ def beside(folder: Path) -> list[str]:
 
 
 def remember_beside(folder: Path, others: Iterable[Path]) -> None:
-    """Name further results in ``folder/beside.json``, so that the report comes out the same when it is made again."""
+    """Name further results in ``folder/beside.json``, so that the report comes out the same when it is made again.
+
+    Raises what ``write_report`` would where one of them cannot be read; then nothing is remembered.
+    """
+    others = tuple(others)
+    for other in others:
+        read_result(other / "result.json")
     names = [Path(os.path.relpath(other, folder)).as_posix() for other in others]
     (folder / BESIDE).write_text(json.dumps(names) + "\n", encoding="utf-8")
 
