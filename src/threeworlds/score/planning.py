@@ -194,7 +194,10 @@ def time(agent: Callable[[], Act], tasks: Tasks) -> np.ndarray:
 def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: bool = False) -> Act:
     """The first steps of the model's plan, then the next plan. Every plan draws from a seed of its own.
 
-    ``warm``: a plan begins from what is left of the last one, if the model takes a first guess. The exam leaves it out.
+    ``warm``: a plan begins from what is left of the last one, if the model takes a first guess. The exam leaves it out:
+    of six steps with five executed hardly any is left, and from the last action held on a search without an actor
+    overshoots (rooms, 50 goals: success 0.38, from nothing 0.74; with an actor 1.00 both ways). With one executed it
+    helps (25 goals, no actor: 1.00, from nothing 0.80).
     """
     decisions = 0
     last: list[Tensor] = []  # whole plans, a few episodes each
