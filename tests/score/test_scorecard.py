@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from threeworlds.report import write_report
 from threeworlds.routes import get_route
 from threeworlds.score import control, scorecard
 from threeworlds.score.clips import generate
+from threeworlds.score.exam import NO_FLOOR
 from threeworlds.score.films import film_of
 from threeworlds.score.result import read_result
 from threeworlds.train import Budget, load_model, train_route
@@ -75,6 +77,22 @@ def test_every_question_is_answered_by_every_route_or_says_why_not(scored):
     assert [row for row in result.rows if row.status == "failed"] == []
     assert all(row.reason for row in result.rows if row.status == "not_applicable")
     assert all(row.low <= row.value <= row.high for row in result.rows if row.low is not None)
+
+
+def test_no_answer_is_without_floor_and_interval_or_says_why(scored):
+    result, _ = scored
+    answered = [row for row in result.rows if row.status == "ok"]
+    assert len({row.question for row in answered}) == len(scorecard.QUESTIONS) - 1  # no goals in arena
+    for row in answered:
+        assert row.floor is not None or (row.floor_name == NO_FLOOR and "No floor, by design: " in row.protocol), row
+        assert row.low is not None or "no interval" in row.protocol, row
+
+
+def test_every_row_names_the_version_of_its_protocol(scored):
+    result, _ = scored
+    for question in scorecard.QUESTIONS + scorecard.ON_REQUEST:
+        version = import_module(f"threeworlds.score.{question}").VERSION
+        assert all(r.protocol.endswith(f" [{question}/{version}]") for r in result.rows if r.question == question)
 
 
 def test_what_was_asked_and_of_whom_is_kept(scored, checkpoints):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from threeworlds.score import probes, understanding
 from threeworlds.score.exam import GIVEN, differences_of, rows_of
-from threeworlds.types import Batch
+from threeworlds.types import Batch, State
 
 FEW = ("position_r_labels_5", "position_r_labels_20")
 
@@ -255,12 +255,33 @@ def test_foreseen_states_are_read_and_their_error_told(rows):
     """The seer knows the future under the right actions and sees nothing under others."""
     for horizon in (1, 16):
         assert rows[f"position_r_h{horizon}", "seer"].value > 0.99
+        assert rows[f"position_r_h{horizon}", "seer"].floor_name == "no change"
         error = rows[f"rollout_error_h{horizon}", "seer"]
         assert (error.value, error.floor, error.floor_name) == (pytest.approx(0, abs=1e-9), 1, "no change")
     assert rows["action_shuffle_h8", "seer"].value > 100
     assert rows["action_shuffle_h8", "seer"].floor_name == "actions ignored"
     row = rows["rollout_error_h4", "knower"]
     assert (row.status, row.reason) == ("not_applicable", "predicts no states")
+
+
+def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
+    """A model that foresees no change scores the floor; positions run away from it, the farther the more."""
+
+    class Still(Knower):
+        def imagine(self, context, frames, action=None):
+            whole = self.video[self.items(context)]
+            return State(z=self.represent(whole).z[:, GIVEN - 1 : GIVEN].expand(-1, frames, -1))
+
+    model = Still(arena)
+    ahead, (train, _) = understanding.Ahead(model, arena), understanding._states(model, arena)
+    for metric in understanding._metrics(arena)[:2]:
+        for horizon in arena.horizons:
+            same, still = ahead.read(metric, arena, train, horizon), ahead.read_still(metric, arena, train, horizon)
+            assert np.allclose(same[0], still[0])
+            assert np.array_equal(same[1], still[1], equal_nan=True)
+    place = understanding._metrics(arena)[0]
+    near, far = (place.statistic(*ahead.read_still(place, arena, train, h)) for h in (1, 16))
+    assert near > 0.9 and far < 0.8
 
 
 def test_who_keeps_no_state_is_told_so(rows):

@@ -19,6 +19,7 @@ from threeworlds.score.prediction import bodies, controls_of, predict, psnr, squ
 from threeworlds.score.stats import wilson
 from threeworlds.types import Plays, Predicts
 
+VERSION = "1"
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
 PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall
 HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}

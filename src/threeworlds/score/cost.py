@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from threeworlds.score.exam import Answers, Entrant, Exam, Measured
+from threeworlds.score.exam import NO_FLOOR, Answers, Entrant, Exam, Measured, floorless
 from threeworlds.score.prediction import controls_of
 from threeworlds.types import Ledger, Predicts, Row
 
+VERSION = "2"
 RUNS = 5
+FLOORLESS = "what costs nothing makes nothing, so the least is no answer to beat"
+COUNTED = "One training, counted and not drawn: no interval but over several seeds"
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
@@ -27,6 +30,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
         protocol=f"wall clock to make one second of video, one clip at a time, {RUNS} runs after one to warm up",
         values={entrant.route: _seconds_per_second(entrant, exam) for entrant in able},
         windows=False,
+        floorless=FLOORLESS,
         absent={e.route: "makes no pictures, by design" for e in entrants if e not in able},
     )
     return Answers(measured=(speed,), rows=tuple(rows))
@@ -50,7 +54,8 @@ def _ledger_rows(entrant: Entrant, exam: Exam) -> list[Row]:
             world=exam.spec.world or "video",
             checkpoint=entrant.checkpoint,
             seed=exam.seed,
-            protocol=f"{text}, {told}",
+            floor_name=NO_FLOOR,
+            protocol=f"{text}, {told}. {COUNTED}{floorless(FLOORLESS)}",
         )
         for metric, unit, value, text in _ledger_figures(total)
     ]

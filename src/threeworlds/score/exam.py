@@ -38,6 +38,7 @@ PROBE_EPISODES = 800  # training episodes that probes and code maps may use
 CHANCE = 0.05  # of one false difference or more in a whole table
 RESAMPLES = 500  # of a bootstrap whose statistic is not a mean
 FEW_RESAMPLES = 200  # where only a standard error is asked of it
+NO_FLOOR = "none, by design"  # the floor's name where a row has none; its protocol says why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,7 @@ class Measured:
     own_floors: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # route -> (name, items)
     own_ceilings: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)  # route -> why it cannot answer, by design
+    floorless: str = ""  # why no trivial answer exists, where none does
     intervals: Mapping[str, Interval] = field(default_factory=dict)  # ready-made (Wilson), in place of a bootstrap
     statistic: Callable[..., float] | None = None
     seeds: str = (
@@ -186,7 +188,7 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
         "world": exam.spec.world or "video",
         "checkpoint": checkpoint,
         "seed": exam.seed,
-        "protocol": measured.protocol,
+        "protocol": measured.protocol + floorless(measured.floorless),
         "seeds": measured.seeds,
     }
     if route not in measured.values and route not in measured.intervals:
@@ -201,10 +203,15 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
         high=_finite(interval.high),
         n=interval.n,
         floor=floor,
-        floor_name=floor_name,
+        floor_name=floor_name or (NO_FLOOR if measured.floorless else ""),
         ceiling=ceiling,
         ceiling_name=ceiling_name,
     )
+
+
+def floorless(why: str) -> str:
+    """The end of a protocol whose rows have no floor."""
+    return f". No floor, by design: {why}" if why else ""
 
 
 def differences_of(measured: Measured, exam: Exam) -> list[Difference]:

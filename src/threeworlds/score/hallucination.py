@@ -34,6 +34,7 @@ from threeworlds.worlds import World
 from threeworlds.worlds.base import Law
 from threeworlds.worlds.locate import centroids, clear_weights
 
+VERSION = "1"
 ROLL = 32  # frames a film runs on by itself
 ITEMS = 100  # films a route; more of them would cost more than they tell
 SHOWN = 3  # of them kept for the report
@@ -160,10 +161,7 @@ def events(world: World, given: Tensor, film: Tensor) -> dict[str, np.ndarray]:
     assert world.law is not None
     seen = parse(world, torch.cat([given, film], 1))
     first, law = given.shape[1], world.law
-    usual = np.median(seen.mass[:, :first], axis=1)[:, None]  # [n, 1, k]
-    known = usual > GHOST * law.smallest
-    leaving = np.zeros_like(seen.mass, bool) if law.closed else out_of_view(seen)
-    gone = known & (seen.mass < KEPT * usual) & ~leaving
+    usual, known, leaving, gone = missing(seen, first, law)
     come = (~known & (seen.mass > GHOST * law.smallest)) | (known & (seen.extra > GHOST * law.smallest))
     gone, come = (lasting(there, HOLD)[:, first:] for there in (gone, come))
     changed = colour_changes(gone, come, seen.place[:, first - 1 :], law)
@@ -179,6 +177,26 @@ def events(world: World, given: Tensor, film: Tensor) -> dict[str, np.ndarray]:
         "size_change": _first(lasting(sized, LASTING)[:, first:]),
     }
     return found
+
+
+def missing(seen: Bodies, first: int, law: Law) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each body [n, 1 or t, k]: its mass in the ``first`` frames; was it there; may it leave; is it gone."""
+    usual = np.median(seen.mass[:, :first], axis=1)[:, None]
+    known = usual > GHOST * law.smallest
+    leaving = np.zeros_like(seen.mass, bool) if law.closed else out_of_view(seen)
+    return usual, known, leaving, known & (seen.mass < KEPT * usual) & ~leaving
+
+
+def bodies_kept(world: World, given: Tensor, film: Tensor) -> np.ndarray:
+    """Of the bodies that ``given`` shows, the part that is there in each frame of ``film``: [n, t]; NaN: there is none.
+
+    As everywhere here, it takes HOLD frames in a row without it to lose one.
+    """
+    assert world.law is not None
+    first = given.shape[1]
+    _, known, _, gone = missing(parse(world, torch.cat([given, film], 1)), first, world.law)
+    bodies = known.sum(-1)
+    return np.where(bodies > 0, 1 - lasting(gone, HOLD)[:, first:].sum(-1) / np.maximum(bodies, 1), np.nan)
 
 
 def lasting(there: np.ndarray, frames: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from threeworlds.types import Plays
 from threeworlds.worlds import World, collect
 from threeworlds.worlds.base import Task
 
+VERSION = "1"
 LABELS = (10, 50, 200, 1000)  # steps with true actions
 DEMONSTRATIONS = 300  # episodes of the expert on film
 SEEDS = 3  # policies of each kind; each with labelled steps of its own

@@ -24,6 +24,7 @@ from threeworlds.score.prediction import CHUNK, LOST, bodies, controls_of, place
 from threeworlds.types import Predicts, Reconstructs
 from threeworlds.worlds import collect, motion
 
+VERSION = "2"
 EPISODES = 60  # of each task and range
 HORIZONS = (8, 16, 32)
 Errors = Callable[[Mapping[str, np.ndarray], np.ndarray], float]  # centres of a film, its true states -> error
@@ -174,8 +175,9 @@ def _passive(horizon: int, values: Any, floors: Any, best: Any, absent: Mapping[
         metric=f"passive_error_h{horizon}",
         unit="box",
         direction="lower",
-        protocol=f"{GIVEN} frames given, then the avatar does nothing: distance of the shapes from where the simulator "
-        f"has them {horizon} frames later; one that is not there counts as {LOST} away",
+        protocol=f"{GIVEN} frames given, then the avatar does nothing (told by the action or the code that means "
+        "staying; nothing is told to who takes neither): distance of the shapes from where the simulator has them "
+        f"{horizon} frames later; a faint one counts where it is, one that is not there as {LOST} away",
         values={route: error[:, horizon - 1] for route, error in values.items()},
         floors={name: error[:, horizon - 1] for name, error in floors.items()},
         own_ceilings={route: ("its own reconstruction", error[:, horizon - 1]) for route, error in best.items()},

@@ -22,6 +22,7 @@ from threeworlds.score.films import to_uint8
 from threeworlds.score.prediction import controls_of, floors_of, predict, squared_error
 from threeworlds.types import Predicts
 
+VERSION = "1"
 THRESHOLD, KERNEL, PACE = 10, 5, 0.3  # grey levels; pixels; weight of the newest frame in the running mean
 SMALL = 1  # pixels: the kernel here, since five pixels of 32 are a whole body
 GREY = np.array([0.299, 0.587, 0.114])  # of red, green and blue

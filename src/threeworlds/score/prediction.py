@@ -26,6 +26,7 @@ from threeworlds.score.films import film_of, to_uint8
 from threeworlds.types import Plays, Predicts, Reconstructs
 from threeworlds.worlds.locate import centroids
 
+VERSION = "1"
 CHUNK = 50  # items predicted at a time
 LOST = 0.5  # distance counted for a body that is not there, in box units: half the box
 SHOWN = 6  # items kept as films

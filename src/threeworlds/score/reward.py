@@ -15,6 +15,8 @@ from threeworlds.score.exam import Answers, Entrant, Exam, Measured
 from threeworlds.score.imitation import EPISODES, Act, Trial, as_float
 from threeworlds.types import Earns
 
+VERSION = "1"
+
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     """The return of everyone who acts for a reward."""

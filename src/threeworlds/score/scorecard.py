@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from threeworlds import __version__
 from threeworlds.score.claims import judge_claims
 from threeworlds.score.clips import generate
+from threeworlds.score.estimate import of_exam
 from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, build_exam, corrected, differences_of, rows_of
 from threeworlds.score.films import write_films
 from threeworlds.score.machine import describe_machine
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from threeworlds.train import Card
 
 SCHEMA = "threeworlds.result/1"
-# Each a module of this package with `ask(exam, entrants)`; the report shows a new one without change.
+# Each a module of this package with `ask(exam, entrants)`; the report shows a new one without change. `VERSION` is that
+# of its protocol, and stands in every row: it rises with what is given, asked, or how answers are judged.
 QUESTIONS = (
     "prediction",
     "physics",
@@ -109,11 +111,12 @@ def _put(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> F
 
 
 def _ask(question: str, exam: Exam, entrants: Sequence[Entrant], out: Path) -> Found:
-    ask = import_module(f"threeworlds.score.{question}").ask
-    answers: Answers = pooled([ask(exam, team) for team in teams_of(entrants)], exam, seeds_of(entrants))
+    asker = import_module(f"threeworlds.score.{question}")
+    answers: Answers = pooled([asker.ask(exam, team) for team in teams_of(entrants)], exam, seeds_of(entrants))
     rows = [*answers.rows, *(row for m in answers.measured for row in rows_of(m, exam, entrants))]
     differences = [d for m in answers.measured for d in differences_of(m, exam)]
-    return rows, differences, list(write_films(answers.films, out))
+    told = [replace(row, protocol=f"{row.protocol} [{question}/{asker.VERSION}]") for row in rows]
+    return told, differences, list(write_films(answers.films, out))
 
 
 def write_scorecard(
@@ -206,6 +209,7 @@ def run_score(options: ScoreOptions) -> Result:
 
     use_machine()
     questions = checked_questions(options.questions)
+    logger.info("%s", of_exam(len(options.checkpoints), options.items, len(questions) / len(QUESTIONS)))
     with seated(options) as (exam, entrants, data):
         paths = " ".join(str(path) for path in options.checkpoints)
         command = (

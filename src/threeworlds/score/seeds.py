@@ -121,9 +121,11 @@ def spoken_rows(parts: Sequence[Measured], exam: Exam, seeds: str) -> list[Row]:
     if name is None or first.statistic is not None:
         return []
     scores = {route: stack([part.values[route] for part in parts], first)[0] for route in first.values}
-    rows = [
-        _row(exam, first, seeds, route, f"{name}_iqm", interquartile_mean, array) for route, array in scores.items()
-    ]
+    rows = []
+    for route, array in scores.items():
+        row = _row(exam, first, seeds, route, f"{name}_iqm", interquartile_mean, array)
+        floor_name, floor = floor_of(parts, route)
+        rows.append(replace(row, floor=floor, floor_name=floor_name))
     for route, other in permutations(scores, 2):
 
         def better(a: np.ndarray, b: np.ndarray) -> float:
@@ -132,6 +134,19 @@ def spoken_rows(parts: Sequence[Measured], exam: Exam, seeds: str) -> list[Row]:
         row = _row(exam, first, seeds, route, f"{name}_better_than_{other}", better, scores[route], scores[other])
         rows.append(replace(row, unit="of pairs", direction="higher", floor=0.5, floor_name="a coin"))
     return rows
+
+
+def floor_of(parts: Sequence[Measured], route: str) -> tuple[str, float | None]:
+    """The best interquartile mean of what needs no learning, and its name."""
+    first = parts[0]
+    naive = {name: [part.floors[name] for part in parts] for name in first.floors}
+    if route in first.own_floors:
+        naive[first.own_floors[route][0]] = [part.own_floors[route][1] for part in parts]
+    means = {name: interquartile_mean(stack(items, first)[0]) for name, items in naive.items()}
+    if not means:
+        return "", None
+    best = (max if first.direction == "higher" else min)(means, key=lambda name: means[name])
+    return best, means[best]
 
 
 def _row(

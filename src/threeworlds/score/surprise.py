@@ -22,6 +22,7 @@ from threeworlds.worlds.impossible import EARLIEST, KINDS, Twins, make_twins
 if TYPE_CHECKING:
     from torch import Tensor
 
+VERSION = "1"
 CHUNK = 50
 PAIRS = 100
 WORLDS_WITH_TWINS = ("arena",)

@@ -4,7 +4,7 @@ Probes are fitted to states of training episodes and judged on held-out episodes
 that finds what is there but not laid out; states made of tokens are also read by one that attends to them. The floor
 is the same model before training: random features of a small picture tell much already. Positions are also read by a
 linear probe that was told the state of few training windows alone. Where a model predicts states, the linear probe
-also reads these, and their error is told.
+also reads these, beside the last state it was given, and their error is told.
 
 Legend: n items, t frames, d state, v variables, k targets of a probe.
 """
@@ -22,8 +22,10 @@ from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.probes import Probe, attentive, linear, small_network
 from threeworlds.types import Imagines, Represents
 
+VERSION = "2"
 CHUNK = 50
 FLOOR = "untrained encoder"
+STILL = "no change"  # the floor of what is foreseen: the state of the last given frame, taken for the one to come
 LABELS = (5, 20, 100)  # training windows, one an episode, whose state a probe of few labels is told
 PROBES: Mapping[str, tuple[Probe, str]] = {"": (linear, "linear probe"), "_mlp": (small_network, "small network")}
 
@@ -67,7 +69,8 @@ def _read(
     for metric in metrics:
         for horizon in exam.horizons if not metric.classes else ():
             values = {route: ahead[route].read(metric, exam, states[route][0][0], horizon) for route in ahead}
-            found.append(_measured(metric, f"_h{horizon}", how, values, {}, shy))
+            still = {r: (STILL, each.read_still(metric, exam, states[r][0][0], horizon)) for r, each in ahead.items()}
+            found.append(_measured(metric, f"_h{horizon}", how, values, still, shy))
     return found
 
 
@@ -219,9 +222,15 @@ class Ahead:
 
     def read(self, metric: _Metric, exam: Exam, train: np.ndarray, horizon: int) -> Read:
         """A linear probe of true states, held to the states foreseen ``horizon`` frames ahead."""
+        return self._read(self.told[:, horizon - 1 : horizon], metric, exam, train, horizon)
+
+    def read_still(self, metric: _Metric, exam: Exam, train: np.ndarray, horizon: int) -> Read:
+        """The same probe, held to the state of the last given frame, as if nothing changed."""
+        return self._read(self.true[:, :1], metric, exam, train, horizon)
+
+    def _read(self, states: np.ndarray, metric: _Metric, exam: Exam, train: np.ndarray, horizon: int) -> Read:
         assert exam.test.state is not None
-        foreseen = (self.told[:, horizon - 1 : horizon] - self.mean) / self.std
-        read = linear(train, metric.targets(exam), foreseen)
+        read = linear(train, metric.targets(exam), (states - self.mean) / self.std)
         return read, metric.truth(_truth(exam.test.state, exam))[:, horizon : horizon + 1]
 
     def error(self, horizon: int) -> np.ndarray:
@@ -245,7 +254,7 @@ def _roll_outs(exam: Exam, ahead: Mapping[str, Ahead], absent: dict[str, str]) -
             direction="lower",
             protocol=f"squared error of states foreseen {h} frames ahead, as a part of that of predicting no change",
             values={route: (found.error(h), found.persistence(h)) for route, found in ahead.items()},
-            own_floors={r: ("no change", (found.persistence(h),) * 2) for r, found in ahead.items()},
+            own_floors={r: (STILL, (found.persistence(h),) * 2) for r, found in ahead.items()},
         )
         for h in exam.horizons
     ]
