@@ -2,52 +2,75 @@
 
 A block stands between ``<!-- figures: name argument -->`` and ``<!-- /figures -->``; ``name`` is a function here.
 
-    python docs/figures.py           judge results/ by the rules of today, rewrite the blocks and the picture of films
-    python docs/figures.py --check   exit 1 if a block is not what results/ says, or a verdict not what the rules say
+    python docs/figures.py           judge results/ by the rules of today; rewrite blocks, pictures and reports
+    python docs/figures.py --check   exit 1 if a block is not what results/ says, a verdict not what the rules say, or
+                                     a picture or a report is of other results
+
+A picture keeps the SHA-256 of its results in the PNG, a report in its text, so that a check needs no browser.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from threeworlds.report.words import in_order, metric_label, number, row_value, with_unit
+from threeworlds.report import digest, write_report
+from threeworlds.report.fairness import HEAD
+from threeworlds.report.fairness import fairness as fairness_of
+from threeworlds.report.findings import evidence, pros_and_cons
+from threeworlds.report.words import ROUTES, in_order, metric_label, number, row_value, with_unit
 from threeworlds.score.claims import CLAIMS, decide, judge_claims, judged_anew
-from threeworlds.score.guide import guide
+from threeworlds.score.guide import NEEDS, PRODUCTS, guide
 from threeworlds.score.result import natural, read_result, write_result
 from threeworlds.score.stats import wilson
 from threeworlds.types import Result, Row, Verdict
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- figures: ([^\n]*?) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
+PICTURES = ROOT / "docs" / "pictures"
+REPORTED = ("zoo-arena", "compare-arena")  # results whose reports stand beside them
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SUMMARY = (  # question, metric
-    ("prediction", "mse_h1"),
+    ("prediction", "alone_mse_h1"),
+    ("prediction", "alone_psnr_h1"),
     ("prediction", "psnr_h1"),
     ("prediction", "psnr_h8"),
     ("prediction", "position_error_h4"),
+    ("hallucination", "clean_fraction"),
     ("control", "action_following"),
     ("control", "purity"),
     ("text", "colour"),
     ("text", "direction"),
+    ("text", "full_match"),
     ("understanding", "position_r"),
     ("understanding", "velocity_r2"),
     ("planning", "success_25_50_each"),
+    ("play", "fps"),
     ("cost", "seconds_per_second"),
     ("cost", "parameters"),
+    ("cost", "train_flops"),
     ("cost", "train_seconds"),
 )
 
 
 def summary(folder: str) -> str:
     """One row a metric, one column a route; the floor in the last column."""
+    return beside(folder, *("/".join(pair) for pair in SUMMARY))
+
+
+def beside(folder: str, *metrics: str) -> str:
+    """As ``summary``, for metrics named "question/metric"."""
     result = _result(folder)
     routes = in_order(result.routes, ("sora", "genie", "jepa"))
     lines = []
-    for question, metric in SUMMARY:
+    for question, metric in (name.split("/") for name in metrics):
         rows = {row.route: row for row in _rows(result, question, (metric,))}
         if any(row.status == "ok" for row in rows.values()):
             lines.append([metric_label(metric), *(_cell(rows.get(route)) for route in routes), _floors(rows)])
@@ -88,7 +111,12 @@ def budgets(folder: str) -> str:
         found.setdefault((metric, row.route), {})[amount] = row
     amounts = sorted({amount for each in found.values() for amount in each}, key=float)
     lines = [
-        [metric_label(metric), route, *(_cell(each.get(amount)) for amount in amounts), _floor(each[amounts[-1]])]
+        [
+            metric_label(metric, "budget"),
+            route,
+            *(_cell(each.get(amount)) for amount in amounts),
+            _floor(each[amounts[-1]]),
+        ]
         for (metric, route), each in sorted(found.items())
     ]
     head = ["", "route", *(f"{float(amount):.3g}" for amount in amounts), "floor"]
@@ -127,11 +155,66 @@ def _tested(folder: str, verdict: Verdict, command: str) -> str:
     return f"- **{verdict.verdict.capitalize()}** in `results/{folder}/result.json`, from `{command}`:{told}"
 
 
+def products(*folders: str) -> str:
+    """Which route to take for the three products that most people come for."""
+    lines = [
+        [_capital(a.need), f"**{a.take}**", a.learns_from or "-", ". ".join(a.why), ". ".join(a.but) or "-"]
+        for a in guide([_result(folder) for folder in folders], PRODUCTS)
+    ]
+    return _table(["you want", "take", "it learns from", "why", "what it does not do"], lines) + _measured_in(folders)
+
+
 def advice(*folders: str) -> str:
     """Which route to take, by what there is and what is needed."""
-    lines = [[a.have, a.need, f"**{a.take}**", a.why] for a in guide([_result(folder) for folder in folders])]
+    found = guide([_result(folder) for folder in folders], NEEDS)
+    lines = [[a.have, a.need, f"**{a.take}**", ". ".join(a.why)] for a in found]
+    return _table(["you have", "you need", "take", "why"], lines) + _measured_in(folders)
+
+
+def _measured_in(folders: Iterable[str]) -> str:
     told = ", ".join(f"`results/{folder}/result.json`" for folder in folders)
-    return _table(["you have", "you need", "take", "why"], lines) + f"\nFrom {told}; the first that measured it.\n"
+    return f"\nFrom {told}; the first that measured it.\n"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+STORY = {
+    "use": "use",
+    "technique": "technique",
+    "video latent": "video_latent",
+    "action latent": "action_latent",
+    "prediction": "predicts",
+}
+
+
+def routes(*folders: str) -> str:
+    """The routes side by side: what each is, and what was measured of it; for and against from the first result."""
+    results = [_result(folder) for folder in folders]
+    names = in_order(results[0].routes, ROUTES)
+    lines = [
+        [part, *(_cells(_story(results[0], name, key), *evidence(results, name, key)) for name in names)]
+        for part, key in STORY.items()
+    ]
+    lines.append(["learns from", *(str(results[0].routes[name]["learns_from"]) for name in names)])
+    sides = {name: pros_and_cons(results[0], name) for name in names}
+    lines += [[side, *(_cells(*sides[name][i]) for name in names)] for i, side in enumerate(("for", "against"))]
+    return _table(["", *names], lines) + _measured_in(folders)
+
+
+def _story(result: Result, route: str, key: str) -> str:
+    return f"*{result.routes[route]['story'][key]}*"
+
+
+def _cells(*texts: str) -> str:
+    return "<br>".join(texts) or "-"
+
+
+def fairness(folder: str) -> str:
+    """In what the training of the routes was equal and in what not."""
+    found = fairness_of(_result(folder))
+    return f"{found.sentence}\n\n{_table(HEAD, found.lines)}\n`results/{folder}/result.json`\n"
 
 
 def ledger(folder: str, route: str) -> str:
@@ -264,6 +347,28 @@ def captioner(file: str) -> str:
     return _table(["", "said right", "captions of other clips"], lines) + told
 
 
+def prices(file: str) -> str:
+    """What published sizes would cost, from `threeworlds info --price`."""
+    from threeworlds.train.price import COLUMNS, Price, lines  # here: the others need no torch
+
+    bills = {name.partition(" ")[2]: Price(**bill) for name, bill in _json(file).items()}
+    return _table(COLUMNS, ((cell or "-" for cell in line) for line in lines(bills))) + f"\n`results/{file}`\n"
+
+
+def protocol(folder: str, route: str, name: str) -> str:
+    """What was measured for a row, in the words of the result."""
+    (row,) = (r for r in _result(folder).rows if (r.route, f"{r.question}/{r.metric}") == (route, name))
+    return f"`{name}`: {row.protocol}.\n"
+
+
+def kept(name: str) -> str:
+    """The command that trained a model of the zoo, as its card has it."""
+    command = json.loads((ROOT / "zoo" / name / "card.json").read_text())["command"]
+    return (
+        f"    {command}\n\nmade `zoo/{name}`, by its card; [zoo/README.md](../zoo/README.md) says from which clips.\n"
+    )
+
+
 def genie_speed(file: str) -> str:
     """Training steps of the genie route's parts beside public ones."""
     lines = []
@@ -298,6 +403,43 @@ def jepa_speed(file: str) -> str:
     return _table(head, lines) + f"\n{load}. `results/{file}`\n"
 
 
+def jepa_films(file: str) -> str:
+    """Two ways to one goal, how far the imagined ones are off, and how well two costs rank places."""
+    found = _json(file)
+    lines = [[mode, str(way["steps"]), *(f"{off:.2f}" for off in way["off"])] for mode, way in found["ways"].items()]
+    ranks = {name: _interval(each) for name, each in found["rank"].items()}
+    told = (
+        f"\nRank correlation with the shortest way, in the mean over {found['goals']} goals: "
+        f"the critic {ranks['critic']}, plain distance of states {ranks['plain']}. `results/{file}`\n"
+    )
+    return _table(["", "steps", "imagined way off, half-way", "at its end, box"], lines) + told
+
+
+def second_order(states: str, *runs: str) -> str:
+    """Velocity errors inside and outside the range of training; ``runs`` are ROUTE=folder, of films."""
+    content = _json(states)
+    columns = ("predicted_in", "predicted_out", "ratio", "seen_in", "seen_out")
+    read = [
+        [row["variant"], str(row["steps"]), *(number(row[column]) for column in columns)] for row in content["rows"]
+    ]
+    films, folders = [], dict.fromkeys(run.split("=")[1] for run in runs)
+    for route, folder in (run.split("=") for run in runs):
+        found = {row.metric: row for row in _rows(_result(folder), "physics") if row.route == route}
+        for formula, name in (("", "paper's"), ("_code", "code's")):
+            sides = [found[f"uniform_{side}{formula}"] for side in ("in", "out")]
+            films.append([route, name, *map(_cell, sides), number(_ratio(sides))])
+    head = ["in range, units/s", "out of range", "ratio"]
+    told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{states}`\n\n"
+    sources = "".join(_source(_result(folder), folder) for folder in folders)
+    first = _table(["read from predicted states", "steps", *head, "from seen states, in", "out"], read)
+    return first + told + _table(["uniform, in films", "formula", *head], films) + sources
+
+
+def _ratio(sides: Sequence[Row]) -> float:
+    low, high = (row.value or 0.0 for row in sides)
+    return high / low
+
+
 def planning_speed(file: str) -> str:
     """Success and time of a decision, ours and a peer's solver on the same model."""
     content = _json(file)
@@ -326,7 +468,7 @@ def families(file: str) -> str:
     lines.append(["copy the last frame", *copy, "-", "-", "-", "-"])
     head = ["", "error", f"best of {content['draws']}", "energy score", "Frechet", "spread", "ms a draw", "diverged"]
     told = f"\nFrechet distance of two halves of the truth: {number(floors['halves_frechet'])}. "
-    told += f"{content['flops']:.1g} FLOPs a head and seed, {content['windows']} held-out windows. `results/{file}`\n"
+    told += f"{content['flops']:.2g} FLOPs a head and seed, {content['windows']} held-out windows. `results/{file}`\n"
     return _table([*head, "steps"], lines) + told
 
 
@@ -350,7 +492,7 @@ def variants(file: str, *columns: str) -> str:
     """An experiment: one row a variant, the columns that are named; with intervals where there are any."""
     content = _json(file)
     lines = [[row["variant"], *(_told(row.get(column)) for column in columns)] for row in content["rows"]]
-    told = f"\n{content['flops']:.1g} FLOPs a variant, one seed. `results/{file}`\n"
+    told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{file}`\n"
     return _table(["", *(column.replace("_", " ") for column in columns)], lines) + told
 
 
@@ -437,20 +579,78 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
             sheet.paste(strip.resize((width * scale, height * scale), Image.Resampling.NEAREST), (label, top))
             top += height * scale + 2
         top += gap
+    save(sheet, target, folder)
+
+
+def scorecard(folder: str, target: Path, width: int = 1100) -> None:
+    """The head of a report as a browser shows it: which route to take, and what was found, in short."""
+    from PIL import Image, ImageChops
+
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"{target.name} is a picture of a page: it needs one of {', '.join(BROWSERS)}")
+    shown = "header, nav, footer, section:not(#guide, #summary), .scroll { display: none !important; }"
+    with tempfile.TemporaryDirectory() as made:
+        page, shot = Path(made) / "page.html", Path(made) / "page.png"
+        text = (ROOT / "results" / folder / "report.html").read_text(encoding="utf-8")
+        page.write_text(text.replace("</style>", shown + "</style>", 1), encoding="utf-8")
+        look = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+        light = "--blink-settings=preferredColorScheme=1"
+        size = (f"--user-data-dir={made}/profile", f"--window-size={width},2400", f"--screenshot={shot}")
+        subprocess.run([browser, *look, light, *size, page.as_uri()], check=True, capture_output=True, timeout=300)
+        picture = Image.open(shot).convert("RGB")
+    empty = Image.new("RGB", picture.size, picture.getpixel((0, picture.height - 1)))
+    box = ImageChops.difference(picture, empty).getbbox() or (0, 0, width, 1)
+    save(picture.crop((0, 0, width, box[3] + 30)), target, folder)
+
+
+def save(picture: Any, target: Path, folder: str) -> None:
+    """A PNG that knows which results it shows."""
+    from PIL.PngImagePlugin import PngInfo
+
+    note = PngInfo()
+    note.add_text("results", digest(ROOT / "results" / folder))
     target.parent.mkdir(exist_ok=True)
-    sheet.save(target, optimize=True)
+    picture.save(target, optimize=True, pnginfo=note)
+
+
+DRAWN: dict[str, tuple[str, Callable[[str, Path], None]]] = {  # picture -> result, and who draws it
+    "arena.png": ("compare-arena", contact_sheet),
+    "scorecard.png": ("zoo-arena", scorecard),
+}
+
+
+def stale() -> list[str]:
+    """Pictures and reports that are not of the results that lie here."""
+    from PIL import Image
+
+    found = []
+    for name, (folder, _) in DRAWN.items():
+        path = PICTURES / name
+        noted = Image.open(path).info.get("results") if path.exists() else None
+        found += [name] if noted != digest(ROOT / "results" / folder) else []
+    for folder in REPORTED:
+        for name in ("report.html", "report.md"):
+            page = ROOT / "results" / folder / name
+            current = page.exists() and digest(page.parent) in page.read_text(encoding="utf-8")
+            found += [] if current else [f"{folder}/{name}"]
+    return found
 
 
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
         summary,
+        beside,
         rows,
         verdicts,
         budgets,
         decided,
         claims,
+        products,
         advice,
+        routes,
+        fairness,
         ledger,
         floors,
         families,
@@ -459,6 +659,11 @@ BLOCKS: dict[str, Callable[..., str]] = {
         captioner,
         sora_tasks,
         sora_rollout,
+        jepa_films,
+        second_order,
+        prices,
+        protocol,
+        kept,
     )
 }
 BENCHMARKS: dict[str, Callable[[str], str]] = {
@@ -500,10 +705,15 @@ def main() -> int:
         sys.stdout.writelines(tables)
         return 0
     differing = [path.parent.name for path in judged_otherwise()]
-    if "--check" not in sys.argv:
+    if "--check" in sys.argv:
+        differing += stale()
+    else:
         for path in judged_otherwise():
             write_result(judged_anew(read_result(path)), path)
-        contact_sheet("compare-arena", ROOT / "docs" / "pictures" / "arena.png")
+        for folder in REPORTED:
+            write_report(ROOT / "results" / folder)
+        for name, (folder, draw) in DRAWN.items():
+            draw(folder, PICTURES / name)
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = path.read_text()
         new = filled(text)

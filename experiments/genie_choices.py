@@ -1,6 +1,6 @@
 """Kinds of dynamics, and the route without a latent action, at equal FLOPs on one tokenizer.
 
-    python experiments/genie_choices.py --out results/genie-choices.json
+    python experiments/genie_choices.py --items 100
 
 The tokenizer and the latent action model are trained once. Then each variant's dynamics gets the same FLOPs on the
 same clips, tokens and order of batches, and all are asked the same control questions on held-out episodes. "no latent
@@ -78,13 +78,7 @@ def score(model: Genie, exam: Exam) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Train, ask, write JSON and return it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/genie-choices.json"))
-    parser.add_argument("--work", type=Path, default=Path("runs/genie-choices"), help="clips and checkpoints")
-    parser.add_argument("--flops", type=float, default=6e12, help="of each dynamics")
-    parser.add_argument("--items", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
+    given = parse(arguments)
     use_machine(1)
     given.work.mkdir(parents=True, exist_ok=True)
     store = clips(given.work / "clips", EPISODES, given.seed)
@@ -105,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         rows.append({"variant": name, "parameters": size, "train_seconds": seconds, **score(model, exam)})
     result = {
         "benchmark": "genie-choices",
-        "command": f"python experiments/genie_choices.py --flops {given.flops:g} --seed {given.seed}",
+        "command": command_of(given),
         "machine": describe_machine(),
         "flops": given.flops,
         "items": len(exam.given),
@@ -114,6 +108,22 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The words of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("results/genie-choices.json"))
+    parser.add_argument("--work", type=Path, default=Path("runs/genie-choices"), help="clips and checkpoints")
+    parser.add_argument("--flops", type=float, default=6e12, help="of each dynamics")
+    parser.add_argument("--items", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+def command_of(given: argparse.Namespace) -> str:
+    """What makes these figures again."""
+    return f"python experiments/genie_choices.py --flops {given.flops:g} --items {given.items} --seed {given.seed}"
 
 
 def clips(path: Path, episodes: int, seed: int) -> ClipStore:

@@ -160,8 +160,37 @@ class Plays(Protocol):
 class Dreams(Protocol):
     """A world model that is a world: played one frame at a time."""
 
-    def as_world(self) -> Any:
-        """A Gymnasium environment over frames uint8 [h, w, 3]: ``reset(options={"image": ...})``, ``step(action)``."""
+    def as_world(self, *, refinements: int | None = None) -> Any:
+        """A Gymnasium environment over frames uint8 [h, w, 3]: ``reset(options={"image": ...})``, ``step(action)``.
+
+        ``refinements``: passes a frame, where it is made in several; None: as many as the model takes in play.
+        """
+        ...
+
+
+@runtime_checkable
+class Refines(Protocol):
+    """Makes a frame in passes, and may take fewer in play than for a film."""
+
+    @property
+    def passes(self) -> int:
+        """A frame, in ``predict``."""
+        ...
+
+    @property
+    def passes_in_play(self) -> int:
+        """A frame, in the world of ``as_world``."""
+        ...
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """Frames -> tokens, discrete."""
+
+    n_tokens: int
+
+    def tokenize(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> int64 [b, t, n] in [0, n_tokens)."""
         ...
 
 
@@ -209,6 +238,19 @@ class Plans(Protocol):
 
     def plan(self, context: Tensor, goal: Tensor, *, seed: int = 0) -> Plan:
         """context [b, k, c, h, w], goal [b, c, h, w]."""
+        ...
+
+
+@runtime_checkable
+class Searches(Protocol):
+    """Plans by a search that can be chosen, and that can begin from a first guess."""
+
+    searches: tuple[str, ...]  # their names
+
+    def plan(
+        self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None, search: str = ""
+    ) -> Plan:
+        """As above; start [b, horizon, a] in [-1, 1], such as the rest of the last plan; search "": its own choice."""
         ...
 
 
@@ -290,7 +332,7 @@ class PaperSize:
     build: Callable[[], nn.Module]
     loss: Callable[[nn.Module], Tensor]  # a training step's loss on one clip; its tensors are without memory too
     clips: float  # seen in the published training
-    parameters: float  # as published
+    parameters: float | None  # as published; None: they were not
     source: str  # where the figures come from
 
 
@@ -325,6 +367,16 @@ class Ledger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What stands beside a score: a floor (what a trivial answer scores) or a ceiling (the best that can be had)."""
+
+    kind: Literal["floor", "ceiling"]
+    value: float | None = None
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One cell of the scorecard."""
 
@@ -348,6 +400,8 @@ class Row:
     seed: int = 0  # of the exam
     protocol: str = ""  # one sentence: what was given, what was compared
     seeds: str = ""  # "0,1,2": of the models that the value is a mean over, where there were several a route
+    # Every floor and ceiling by name, those of ``floor_name`` and ``ceiling_name`` among them; a mapping has no hash.
+    references: Mapping[str, Reference] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)

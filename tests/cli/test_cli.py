@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from PIL import Image
 
 from threeworlds.cli import console, main
 from threeworlds.cli.app import parse
+from threeworlds.cli.overrides import override
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = ("compare", "train", "score", "report", "imagine", "play", "plan", "actions", "worlds", "data", "info")
 DATA_COMMANDS = ("generate", "ingest", "caption", "info", "verify")
 ALL = [(name,) for name in COMMANDS] + [("data", name) for name in DATA_COMMANDS]
@@ -97,6 +100,8 @@ ERRORS = {
     "unknown route": (("train", "sorra", "--out", "{tmp}/r"), "routes: sora, genie, jepa"),
     "bad budget": (("train", "sora", "--budget", "4 parsecs", "--out", "{tmp}/r"), "4 parsecs"),
     "unknown route to price": (("info", "--price", "dreamer"), "sora, genie, jepa"),
+    "no sizes to price": (("info", "--price", "captioner"), "these have some: sora, genie, jepa"),
+    "out without prices": (("info", "--out", "{tmp}/p.json"), "goes with --price"),
     "bad assignment": (("train", "sora", "--set", "generator.width", "--print-config"), "KEY=VALUE"),
     "bad suffix": (("worlds", "--world", "arena", "--film", "{tmp}/film.xyz"), ".gif, .mp4, .png"),
     "nothing to score": (("score", "--out", "{tmp}/s"), "at least one"),
@@ -117,6 +122,31 @@ def test_an_error_is_one_red_line_and_exit_code_2(
     assert told in shown
     assert "Traceback" not in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+LOADERS = {
+    "imagine": ("imagine", "--checkpoint", "{none}"),
+    "plan": ("plan", "{none}"),
+    "play": ("play", "{none}"),
+    "actions": ("actions", "--checkpoint", "{none}"),
+    "score": ("score", "{none}", "--out", "{none}-scores"),
+    "export": ("export", "{none}", "--layout", "vbench", "--out", "{none}-films"),
+    "check": ("check", "{none}"),
+    "zoo add": ("zoo", "add", "{none}"),
+    "data caption": ("data", "caption", "{none}", "--checkpoint", "{none}"),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_where_no_model_is_the_zoo_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    none = tmp_path / "none"
+    none.mkdir()
+    assert run(*(word.format(none=none) for word in LOADERS[name])) == 2
+    shown = capsys.readouterr().err
+    assert f"{none}: no model there" in shown
+    assert "`threeworlds zoo list`" in shown
+    assert "Errno" not in shown
+    assert parse(["zoo", "list"])  # it is named rightly
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +245,32 @@ def test_print_config_is_json_with_the_change_in_it(capsys: pytest.CaptureFixtur
     assert config["autoencoder"]["channels"] == [4, 4, 8]
 
 
+def test_a_part_may_be_left_out_and_what_is_called_none_is_not_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--set", "critic=none", "--set", "planner.rounds=1", "--set", "actor=null", "--set", "world.guard=none")
+    assert run("train", "jepa", "--recipe", "rooms", *words, "--print-config") == 0
+    config = json.loads(capsys.readouterr().out)
+    assert (config["critic"], config["actor"], config["reward"]) == (None, None, None)
+    assert (config["world"]["guard"], config["planner"]["rounds"]) == ("none", 1)
+
+
+def test_a_part_of_a_part_may_be_left_out() -> None:
+    @dataclass(frozen=True)
+    class Part:
+        width: int = 3
+        bound: int | None = 4
+
+    @dataclass(frozen=True)
+    class Whole:
+        part: Part | None = Part()
+        absent: Part | None = None
+
+    assert override(Whole(), ["part.bound=none", "part.width=5"]) == Whole(part=Part(width=5, bound=None))
+    assert override(Whole(), ["part=None", "absent.bound=none"]) == Whole(part=None)
+    for assignment in ("part.width=none", "part.widht=none"):  # not without
+        with pytest.raises(SystemExit):
+            override(Whole(), [assignment])
+
+
 @pytest.mark.parametrize(
     ("assignment", "told"),
     [("generator.widht=3", "generator.width"), ("generator.width=wide", "wide"), ("autoencoder.kind=x", "'conv'")],
@@ -271,8 +327,9 @@ TASKS = {  # words -> frames of the film
     "after": (("a red disc goes left", "--extend", "{clip}", "--frames", 6), 10),
     "before": (("--extend", "{clip}", "--backward", "--frames", 6, "--steps", 1), 10),
     "a loop": (("--loop", "{clip}", "--frames", 2), 6),
-    "two films": (("--connect", "{clip}", "{clip}", "--frames", 3, "--guidance", 1.5), 11),
-    "an edit": (("a green disc", "--edit", "{clip}", "--strength", 0.4), 4),
+    "two films": (("a red disc", "--connect", "{clip}", "{clip}", "--frames", 3, "--guidance", 1.5), 11),
+    "an edit": (("a green disc", "--edit", "{clip}", "--strength", 0.4, "--solver", "heun"), 4),
+    "an edit without words": (("--edit", "{clip}"), 4),
 }
 
 
@@ -295,7 +352,88 @@ def test_imagine_goes_on_with_the_other_routes(trained: dict[str, Path], clip: P
         assert pixels(film).std() > 1
 
 
+def test_how_to_draw_is_handed_on(trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from threeworlds.routes.sora import tasks
+
+    asked, make = [], tasks.text_to_video
+
+    def watched(*given: object, sampling: tasks.Sampling, **others: object) -> object:
+        asked.append(sampling)
+        return make(*given, sampling=sampling, **others)
+
+    monkeypatch.setattr(tasks, "text_to_video", watched)
+    words = ("a red disc", "--solver", "multistep", "--steps", 3, "--guidance", 0.5, "--seed", 7)
+    assert run("imagine", *words, "--checkpoint", trained["sora"], "--out", tmp_path / "film.png") == 0
+    assert asked == [tasks.Sampling(solver="multistep", steps=3, guidance=0.5, seed=7)]
+
+
+@pytest.mark.parametrize(("words", "frames"), [(("--extend", "{clip}"), 4 + 10), (("--image", "{clip}"), 1 + 10)])
+def test_imagine_streams_and_says_how_fast(
+    words: tuple[str, ...], frames: int, clips: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, film = tmp_path / "streams", tmp_path / "film.png"
+    made = ("--recipe", "debug", "--set", "generator.causal=True", "--data", clips, "--budget", "4steps")
+    assert run("train", "sora", *made, "--out", model) == 0
+    given = [word.format(clip=clip) for word in words]
+    assert run("imagine", *given, "--stream", "--frames", 10, "--checkpoint", model, "--out", film) == 0
+    assert re.search(rf"{frames} frames in \d+\.\d s, \d+\.\d frames/s -> ", capsys.readouterr().out)
+    h, w = pixels(film).shape[:2]
+    assert w == frames * h
+
+
+def test_words_alone_make_a_film_with_the_model_in_the_zoo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threeworlds.worlds import WORLDS
+
+    monkeypatch.chdir(ROOT)
+    film = tmp_path / "film.png"
+    assert run("imagine", "a large green disc moves left while the avatar stays", "--frames", 8, "--out", film) == 0
+    shown = pixels(film)
+    frames = np.stack(np.split(shown[:: len(shown) // 32, :: len(shown) // 32], 8, axis=1))
+    where = WORLDS["arena"].locate(frames)
+    there = {name for name, places in where.items() if np.isfinite(places).all(-1).mean() > 0.5}
+    assert there == {"avatar", "green"}
+    monkeypatch.chdir(tmp_path)
+    assert run("imagine", "a large green disc", "--out", film) == 2
+    assert "no folder zoo/ here" in capsys.readouterr().err
+
+
+def test_a_pretrained_reader_is_given_any_words(
+    trained: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader of this model takes any word too, since it hashes them; only its config says that it is another."""
+    from threeworlds import train
+
+    load = train.load_model
+
+    def with_another_reader(path: Path) -> object:
+        model, card = load(path)
+        model.config = replace(model.config, generator=replace(model.config.generator, text="minilm"))
+        return model, card
+
+    monkeypatch.setattr(train, "load_model", with_another_reader)
+    words = ("a purple cat, dancing", "--frames", 2, "--checkpoint", trained["sora"], "--out", tmp_path / "film.png")
+    assert run("imagine", *words) == 0
+    assert run("imagine", *words, "--expand") == 2  # the rules would drop what they do not know
+    assert "'purple'" in capsys.readouterr().err
+
+
 REFUSALS = {
+    "a folder": (("sora", "--out", "{tmp}/folder.mp4"), "folder.mp4 is a folder"),
+    "under a file": (("sora", "--out", "{tmp}/words.mp4/film.mp4"), "no file can be made in"),
+    "guidance that is no number": (("sora", "a red disc", "--guidance", "nan"), "guidance=nan"),
+    "guidance without end": (("sora", "a red disc", "--guidance", "inf"), "guidance=inf"),
+    "guidance away from words": (("sora", "a red disc", "--guidance", "-3"), "guidance=-3"),
+    "guidance without words": (("sora", "--guidance", "2"), "there are none"),
+    "a size too large": (("sora", "--size", "1024x1024"), "at most 8,192 are allowed: 512x512"),
+    "no pixels": (("sora", "--size", "0x0"), "expected WIDTHxHEIGHT"),
+    "one film to connect": (("sora", "--connect", "{clip}"), "--connect takes two films; got"),
+    "a stream of words": (("sora", "a red disc", "--stream"), "--stream goes with --extend or --image"),
+    "a stream backward": (("sora", "--extend", "{clip}", "--stream", "--backward"), "--stream goes forward"),
+    "guidance in a stream": (("sora", "red", "--image", "{clip}", "--stream", "--guidance", "2"), "without guidance"),
+    "no stream": (("sora", "--image", "{clip}", "--stream"), "not trained to stream"),
+    "no steps": (("sora", "--steps", "0"), "steps=0: at least 1"),
     "two tasks": (("sora", "--image", "{clip}", "--loop", "{clip}"), "one task at a time; got --image, --loop"),
     "words outside": (("sora", "a purple sqare"), "'purple'; 'sqare' (near it: square"),
     "odd size": (("sora", "--size", "40x32"), "size 40x32: width and height must be multiples of 16"),
@@ -318,6 +456,7 @@ def test_imagine_says_what_cannot_be(
     name: str, trained: dict[str, Path], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "words.mp4").write_text("this is no film")
+    (tmp_path / "folder.mp4").mkdir()
     (route, *words), told = REFUSALS[name]
     given = [word.format(clip=clip, tmp=tmp_path) for word in words]
     assert (
@@ -330,7 +469,9 @@ def test_imagine_says_what_cannot_be(
         )
         == 2
     )
-    assert told in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert len(shown.strip().splitlines()) == 1
 
 
 def test_info_names_the_machine(capsys: pytest.CaptureFixture[str]) -> None:

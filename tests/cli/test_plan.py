@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from threeworlds.cli import main
+from threeworlds.cli.films import moments
+from threeworlds.planning import SEARCHES
 
 
 def run(*words: object) -> int:
@@ -44,9 +46,42 @@ def test_a_film_shows_real_imagined_and_goal(planner: Path, tmp_path: Path, mode
         assert np.asarray(picture).shape == (8 * 32, 4 * 8 * (3 * 32 + 4), 3)
 
 
+def test_a_still_picture_shows_eight_moments_from_first_to_last(planner: Path, tmp_path: Path) -> None:
+    out = tmp_path / "way.png"
+    assert run("plan", planner, "--seed", 3, "--steps", 20, "--mode", "actor", "--out", out) == 0
+    with Image.open(out) as picture:
+        assert np.asarray(picture).shape == (8 * 32, 8 * 8 * (3 * 32 + 4), 3)
+    assert moments(np.arange(21), 8).tolist() == [0, 3, 6, 9, 11, 14, 17, 20]
+    assert moments(np.arange(3), 8).tolist() == [0, 1, 2]
+
+
+def test_a_search_is_chosen_by_name(planner: Path, tmp_path: Path, monkeypatch) -> None:
+    from threeworlds.routes.jepa.model import Jepa
+
+    plan, asked = Jepa.plan, []
+
+    def noted(self, context, goal, **options):
+        asked.append((options["search"], options["start"] is None))
+        return plan(self, context, goal, **options)
+
+    monkeypatch.setattr(Jepa, "plan", noted)
+    for search in SEARCHES:
+        assert run("plan", planner, "--steps", 2, "--search", search, "--out", tmp_path / "way.png") == 0
+        assert asked[-2:] == [(search, True), (search, False)]
+
+
+def test_a_search_that_there_is_not_is_told_which_there_are(planner: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        run("plan", planner, "--search", "sem")
+    assert end.value.code == 2
+    shown = capsys.readouterr().err
+    assert all(name in shown for name in ("--search", "sem", *SEARCHES))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--search", "cem", "--mode", "actor"), "an actor does not search"),
         (("--goal", 0.5, 0.9), "goal 0.5 0.9 is outside the box or in a wall"),
         (("--start", 1.5, 0.5), "start 1.5 0.5 is outside"),
         (("--steps", 0), "0 steps: allowed are 1 to 1000"),

@@ -1,5 +1,6 @@
 """``threeworlds play`` without a page."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,42 @@ def test_what_cannot_be_played_is_said(genie: Path, tmp_path: Path, capsys: pyte
         (f"play {genie} --image {tmp_path / 'none.png'}", "none.png"),
         (f"play {genie} --image {tmp_path / 'torn.png'}", "torn.png"),
         (f"play {genie} --headless 2 --codes sideways --out {tmp_path / 'a.png'}", "sideways"),
+        (f"play {genie} --headless -3", "--headless -3: steps to film, at least 1"),
+        (f"play {genie} --headless 2 --out {tmp_path / 'a.xyz'}", ".gif, .mp4, .png; got 'a.xyz'"),
+        (f"play {genie} --port 70000", "--port 70000: allowed: 1 to 65535"),
+        (f"play {genie} --port -1", "--port -1: allowed: 1 to 65535"),
+        (f"play {genie} --refinements 0", "--refinements 0: passes a frame, at least 1"),
+        (f"play {genie} --world nope", "--world 'nope': worlds: arena, motion, rooms, tworoom, pusht; games: coinrun"),
     ):
-        assert main(words.split()) == 2
-        assert told in capsys.readouterr().err
+        refused(words, told, capsys)
+
+
+def refused(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and one line that says what was wrong."""
+    assert main(words.split()) == 2
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert shown.startswith("error: ") and len(shown.strip().splitlines()) == 1
+
+
+def test_a_port_that_another_has_is_named(genie: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused(f"play {genie} --port {port}", f"port {port} of this machine cannot be had: Address already", capsys)
+
+
+@pytest.mark.parametrize(("words", "passes"), [("", 2), ("--refinements 3", 3)])
+def test_frames_are_made_in_as_many_passes_as_asked(
+    words: str, passes: int, genie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threeworlds.routes.genie.dynamics import MaskedDynamics
+
+    made, guided = [], MaskedDynamics._guided
+    monkeypatch.setattr(MaskedDynamics, "_guided", lambda *told: made.append(1) or guided(*told))
+    assert main(f"play {genie} --headless 4 {words} --out {tmp_path / 'film.png'}".split()) == 0
+    assert len(made) == 4 * passes
 
 
 def test_a_route_that_is_not_played_says_so(
@@ -99,6 +133,9 @@ def test_what_cannot_be_read_is_said(genie: Path, tmp_path: Path, capsys: pytest
         (f"actions {tmp_path / 'one.png'} --checkpoint {genie}", "two or more"),
         (f"actions --checkpoint {genie} --plot a.png", "need a film"),
         (f"actions {tmp_path / 'none.mp4'} --checkpoint {genie}", "none.mp4"),
+        (f"actions {tmp_path / 'one.png'} --checkpoint {genie} --plot x.xyz", ".png or .svg; got 'x.xyz'"),
+        (f"actions --checkpoint {genie} --labels -5", "--labels -5: steps to learn the names from, at least 1"),
+        (f"actions --checkpoint {genie} --data nope", "--data nope: clips to learn names from; say"),
+        (f"actions --checkpoint {genie} --data {tmp_path / 'nope'} --labels 5", "nope"),
     ):
-        assert main(words.split()) == 2
-        assert told in capsys.readouterr().err
+        refused(words, told, capsys)

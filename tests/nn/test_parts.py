@@ -8,7 +8,7 @@ import torch
 from threeworlds.nn.conv import Decoder, Encoder, check_size
 from threeworlds.nn.losses import changed_weight, moving_weight
 from threeworlds.nn.quantize import FSQ
-from threeworlds.nn.regularize import effective_rank, sigreg
+from threeworlds.nn.regularize import effective_rank, raw_rank, sigreg
 from threeworlds.nn.text import TextEncoder, word_hashes
 from threeworlds.worlds.foreign import borrowed
 
@@ -67,6 +67,17 @@ def test_effective_rank_counts_equal_directions():
     basis = torch.cat([basis, -basis])  # mean zero
     assert effective_rank(basis).item() == pytest.approx(5, abs=0.01)
     assert effective_rank(torch.randn(64, 1) * torch.ones(1, 8)).item() == pytest.approx(1, abs=0.01)
+
+
+def test_raw_rank_counts_the_place_of_states_too():
+    basis = torch.linalg.qr(torch.randn(64, 5))[0].mT  # five directions, equally long
+    assert raw_rank(basis).item() == pytest.approx(5, abs=0.01)
+    assert raw_rank(torch.cat([basis, -basis])).item() == pytest.approx(5, abs=0.01)
+    assert raw_rank(torch.zeros(8, 5)).item() == 1
+    two = torch.tensor([[3.0, 4.0]]) + torch.tensor([[-4.0, 3.0], [4.0, -3.0]])  # as wide as it is far away
+    assert raw_rank(two).item() == pytest.approx(2)
+    uneven = torch.tensor([[3.0, 4.0]]) + 0.5 * torch.tensor([[-4.0, 3.0], [4.0, -3.0]])  # a fifth of the squares
+    assert raw_rank(uneven).item() == pytest.approx(0.8**-0.8 * 0.2**-0.2)
 
 
 def test_encoder_and_decoder_are_inverse_in_shape():

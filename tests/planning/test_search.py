@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from threeworlds.planning import SEARCHES
+from threeworlds.planning import SEARCHES, find_search
 from threeworlds.planning.icem import coloured
 from threeworlds.planning.search import cheapest, shifted
 
@@ -63,6 +63,12 @@ def test_impossible_numbers_are_refused(name):
         SEARCHES[name](quadratic, START, generator=generator, candidates=256, elites=300)
     with pytest.raises(ValueError, match="0 rounds"):
         SEARCHES[name](quadratic, START, generator=generator, rounds=0)
+
+
+def test_a_search_is_found_by_name_and_another_name_is_told_which_there_are():
+    assert [find_search(name) for name in SEARCHES] == list(SEARCHES.values())
+    with pytest.raises(ValueError, match="search 'sem': allowed are cem, icem, mppi, gradient"):
+        find_search("sem")
 
 
 def test_gradient_search_works_where_gradients_are_off():

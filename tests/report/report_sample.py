@@ -147,7 +147,7 @@ def sample_result(folder: Path) -> Result:
     """Write strips under ``folder`` and return the result that names them."""
     return Result(
         schema="threeworlds.result/1",
-        command="threeworlds compare --world arena --budget 4m --seed 0 --out results/arena",
+        command="threeworlds compare --world arena --routes sora,genie,jepa --budget 4m --seed 0 --out results/arena",
         version="0.1.0",
         machine={"cpu": "AMD EPYC", "cores": 2, "memory_gb": 8.0, "torch": "2.13.0"},
         data={

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from report_sample import difference, missing, row, sample_result
 
-from threeworlds.report.findings import headline, pros_and_cons, questions_of, standing, takeaways
+from threeworlds.report.findings import evidence, headline, pros_and_cons, questions_of, standing, takeaways
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,46 @@ def test_takeaway_names_the_best_and_how_sure_that_is(result):
         difference("prediction", "psnr_h1", "jepa", "sora", -2.0, 1.0),
     ]
     sentence = takeaway(result, *rows, differences=pairs)
-    assert sentence.startswith("sora has the highest next-frame PSNR, 27.0 [26.5, 27.5] dB, ")
+    assert sentence.startswith("Next-frame PSNR (higher is better): sora 27.0 [26.5, 27.5] dB, ")
     assert "ahead of jepa, not separable from genie." in sentence
     assert "Better than the floor (copy): sora, genie and jepa." in sentence
 
 
 def test_takeaway_of_a_metric_where_less_is_better(result):
     rows = [replace(psnr(route, v), direction="lower", floor=None) for route, v in (("sora", 3.0), ("genie", 2.0))]
-    assert takeaway(result, *rows).startswith("genie has the lowest")
+    assert takeaway(result, *rows) == "Next-frame PSNR (lower is better): genie 2.00 [1.50, 2.50] dB, sora 3.00."
+
+
+def test_one_route_is_ranked_against_nobody(result):
+    assert takeaway(result, replace(psnr("sora", 27.0), floor=None)) == "Next-frame PSNR: sora 27.0 [26.5, 27.5] dB."
+
+
+def test_prediction_is_headed_by_what_every_route_does_from_frames_alone(result):
+    """Under its own controls genie is given codes inferred from the true future."""
+    rows = [row("genie", "prediction", metric, value=0.1) for metric in ("mse_h1", "alone_mse_h1", "psnr_h1")]
+    assert headline(replace(result, rows=tuple(rows)), "prediction")["genie"].metric == "alone_mse_h1"
+
+
+def test_what_shows_scores_of_other_questions_is_no_finding_of_its_own(result):
+    rows = (row("sora", "budget", "colour_matched_500", value=0.5), row("sora", "text", "colour", value=0.5))
+    assert [question for question, _ in takeaways(replace(result, rows=rows))] == ["text"]
+    assert pros_and_cons(replace(result, rows=rows), "sora") == ([], [])
+
+
+def test_evidence_of_a_story_comes_from_the_first_result_that_has_it(result):
+    own = replace(result, rows=(row("sora", "text", "colour", "of captions", value=0.9, half=0.1, floor=0.1),))
+    more = (row("sora", "text", "colour", value=0.1), row("sora", "planning", "success_25_50_each", value=0.5))
+    found = evidence([own, replace(result, rows=more)], "sora", "use")
+    assert found[0] == "colour matched 0.90 [0.80, 1.00] of captions (floor 0.100)"
+    assert found[1].startswith("success, goal 25 steps away")
+    assert evidence([own], "genie", "use") == []
+
+
+def test_what_a_latent_keeps_is_its_reconstruction(result):
+    kept = row("sora", "prediction", "psnr_h1", "dB", value=20.0, ceiling=36.0, ceiling_name="its own reconstruction")
+    assert evidence([replace(result, rows=(kept,))], "sora", "video_latent") == [
+        "next-frame PSNR of its own reconstruction 36.0 dB"
+    ]
 
 
 def test_takeaway_tells_what_did_not_beat_its_floor_and_what_is_missing(result):

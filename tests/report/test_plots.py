@@ -36,6 +36,19 @@ def test_a_metric_with_horizons_is_one_picture():
     assert {"sora", "genie", "jepa", "1", "4", "8", "16"} <= set(texts(plot.svg))
 
 
+def test_budgets_on_an_axis_are_short_and_have_their_unit():
+    """Written out, 500000000000 and its neighbours ran into each other."""
+    rows = [row("sora", "budget", f"position_error_{b}", value=0.4) for b in (500_000_000_000, 1_000_000_000_000)]
+    (plot,) = question_plots(rows, labels_of(rows), "FLOPs")
+    assert plot.title == "position error, 4 frames ahead, against budget"
+    assert {"500 G", "1 T", "budget of a route, FLOPs"} <= set(texts(plot.svg))
+
+
+def test_the_axis_says_what_it_counts_also_where_the_first_has_no_horizon():
+    (plot,) = plots_of(*(row("jepa", "understanding", m, value=0.9) for m in ("position_r", "position_r_h4")))
+    assert "frames ahead" in texts(plot.svg)
+
+
 def test_a_metric_that_only_ends_in_a_number_stands_alone():
     plots = plots_of(*(row("jepa", "planning", m, value=0.5) for m in ("success_25_50", "success_100_150")))
     assert len(plots) == 2

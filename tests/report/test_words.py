@@ -9,11 +9,15 @@ from threeworlds.report.words import (
     metric_label,
     metric_order,
     number,
+    question_asks,
     question_title,
     row_value,
     tick,
     with_interval,
+    with_unit,
 )
+from threeworlds.score.guide import WORDS
+from threeworlds.score.scorecard import QUESTIONS
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,34 @@ def test_labels_of_the_known_and_the_unknown():
     assert metric_label("ssim_h1") == "next-frame structural similarity"
     assert metric_label("frechet_h16") == "Frechet distance, 16 frames ahead"
     assert metric_label("position_r_labels_20") == "probe of position, 20 labelled episodes"
+    assert metric_label("attributes_h8") == "probe of attributes, 8 frames ahead"
     assert metric_label("auroc_pass_through") == "AUROC, pass through"
     assert metric_label("new_thing") == "new thing"
     assert question_title("new_question") == "New question"
+
+
+def test_the_guide_calls_every_metric_as_the_report_does():
+    assert {metric: metric_label(metric) for metric in WORDS} == WORDS
+
+
+def test_scores_of_other_questions_are_called_after_them():
+    assert metric_label("position_error_500000000000", "budget") == "position error, 4 frames ahead at budget 500 G"
+    assert metric_label("position_error", "budget") == "position error, 4 frames ahead, against budget"
+    assert metric_label("next_frame_error_iqm", "seeds") == "next-frame squared error, interquartile mean"
+    assert metric_label("colour_matched_better_than_genie", "seeds") == "colour matched, better than genie"
+    assert metric_label("psnr_h8", "passive") == "PSNR, 8 frames ahead, with no action"
+
+
+def test_every_question_of_the_scorecard_has_a_title_and_says_what_it_asks():
+    assert all(question_title(question) and question_asks(question) for question in QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("unit", "label", "text"),
+    [("dB", "PSNR", "2 dB"), ("AUROC", "AUROC, teleport", "2"), ("0 to 1", "similarity", "2"), ("", "x", "2")],
+)
+def test_a_unit_is_said_once(unit, label, text):
+    assert with_unit("2", unit, label) == text
 
 
 def test_order_and_colours():

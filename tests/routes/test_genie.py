@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from PIL import Image
 
 from threeworlds.nn.quantize import FSQ
 from threeworlds.routes.genie.causal import CausalDynamics
@@ -231,48 +232,211 @@ def test_play_is_what_predict_makes(genie, picture):
     assert np.array_equal(np.stack(played), expected)
 
 
-def test_kept_frames_give_the_roll_out_that_recomputing_them_gives(genie):
-    """Each frame anew from all the tokens before it, without a cache, until the window is full."""
-    dynamics = genie.dynamics
-    video, codes = torch.rand(1, 2, 3, 32, 32) * 2 - 1, torch.tensor([[1, 3, 0]])
-    past, time = genie.remember(video, codes[:, :1])
-    tokens, led_here = genie.tokenizer.encode(video), torch.tensor([[dynamics.null, 1]])
-    for code in codes[0, 1:]:
-        kept, past = dynamics.next_frame(past, code[None], time, torch.Generator().manual_seed(0))
-        fresh = torch.cat([led_here, code[None, None]], dim=1)
-        made = refined(dynamics, tokens, fresh)
-        assert torch.equal(kept, made)
-        for held, anew in zip(past, dynamics.logits(torch.cat([tokens, made[:, None]], 1), fresh)[1], strict=True):
-            torch.testing.assert_close(held[0], anew[0], atol=1e-5, rtol=1e-4)
-        tokens, led_here, time = torch.cat([tokens, made[:, None]], dim=1), fresh, time + 1
+class Forgetful:
+    """A dynamics whose cache is the whole history, from which every frame is computed again in every pass."""
+
+    def forget(self, past):
+        return past
 
 
-def refined(dynamics, tokens, codes):
-    """`MaskedDynamics.next_frame` with every earlier frame computed again in every pass."""
+class ForgetfulMasked(Forgetful, MaskedDynamics):
+    def _states(self, tokens, codes, past, first):
+        tokens_so_far, codes_so_far = past or (tokens[:, :0], codes[:, :0])
+        whole = torch.cat([tokens_so_far, tokens], 1), torch.cat([codes_so_far, codes], 1)
+        return super()._states(*whole, None, 0)[0][:, -tokens.shape[1] :], whole
 
-    class Whole:
-        config, grid, mask, null = dynamics.config, dynamics.grid, dynamics.mask, dynamics.null
 
-        def _guided(self, seen, code, past, time):
-            return dynamics.logits(torch.cat([tokens, seen], dim=1), codes)[0][:, -1:]
+class ForgetfulCausal(Forgetful, CausalDynamics):
+    def _run(self, z, past, first):
+        whole = z if past is None else torch.cat([past[0], z], dim=1)
+        return super()._run(whole, None, 0)[0][:, -z.shape[1] :], [whole]
 
-        def _states(self, *_):
-            return None, None
 
-    return MaskedDynamics.next_frame(Whole(), [], codes[:, -1], tokens.shape[1], torch.Generator().manual_seed(0))[0]
+class ForgetfulDiffusion(Forgetful, DiffusionDynamics):
+    def estimate(self, x_t, level, codes, past=None, first=0):
+        whole = (
+            [torch.cat([old, new], dim=1) for old, new in zip(past, (x_t, level, codes), strict=True)]
+            if past
+            else (x_t, level, codes)
+        )
+        return super().estimate(*whole)[0][:, -codes.shape[1] :], whole
+
+
+FORGETFUL = {"masked": ForgetfulMasked, "causal": ForgetfulCausal, "diffusion": ForgetfulDiffusion}
+
+
+@pytest.fixture
+def sliding(monkeypatch):
+    """Causal attention over a whole history sees as far back as a cache that forgets: a window of so many places."""
+
+    def set_window(frames, span):
+        def windowed(query, key, value, *, mask, causal):
+            if causal:
+                frame = torch.arange(query.shape[-2]) // span
+                seen = torch.ones(len(frame), len(frame), dtype=torch.bool).tril()
+                mask, causal = seen & (frame[:, None] - frame < frames), False
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+        monkeypatch.setattr("threeworlds.nn.attention.attention", windowed)
+
+    return set_window
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_frames_give_the_roll_out_that_recomputing_gives_though_the_window_slides(kind, guidance, sliding):
+    """Two given frames and ten made ones, in a window of six: tokens alike, and what the next frame is made from."""
+    dynamics = build(kind, temperature=0.7, guidance=guidance)
+    anew = FORGETFUL[kind](dynamics.config, dynamics.codebook, codes=4, grid=(2, 2)).eval()
+    anew.load_state_dict(dynamics.state_dict())
+    tokens, codes = torch.randint(20, (2, 2, 4)), torch.randint(4, (2, 12))
+    rolled = roll_out(dynamics, tokens, codes)
+    sliding(dynamics.config.frames, dynamics.span)
+    recomputed = roll_out(anew, tokens, codes)
+    assert torch.equal(rolled[0], recomputed[0])
+    torch.testing.assert_close(rolled[1], recomputed[1], atol=1e-5, rtol=1e-5)
+
+
+def roll_out(dynamics, tokens, codes):
+    """Tokens of a roll-out [b, t, n], and what the network makes of one frame more: logits, or clean places."""
+    made, generator = [], torch.Generator().manual_seed(3)
+    past = dynamics.forget(dynamics.remember(tokens, codes[:, :2]))
+    for time in range(2, codes.shape[1]):
+        frame, past = dynamics.next_frame(past, codes[:, time], time, generator)
+        past = dynamics.forget(past)
+        made.append(frame)
+    time, code = codes.shape[1], codes[:, :1]
+    if isinstance(dynamics, DiffusionDynamics):
+        seen = dynamics.estimate(dynamics.codebook[tokens[:, :1]], torch.zeros(code.shape), code, past, time)[0]
+    elif isinstance(dynamics, CausalDynamics):
+        seen = dynamics.read_out(
+            dynamics._run(dynamics.actions(code), past, time * dynamics.span)[0], dynamics.codebook
+        )
+    else:
+        seen = dynamics.logits(torch.full((2, 1, 4), dynamics.mask), code, past, time)[0]
+    return torch.stack(made, dim=1), seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dream_goes_on_as_it_would_without_a_cache_though_the_window_slides(kind, picture, sliding):
+    """From a picture to frames in play: eight steps in a window of four, each frame within a rounding."""
+    torch.manual_seed(0)
+    config = replace(debug(), dynamics=replace(debug().dynamics, kind=kind, temperature=0.0))
+    genie = Genie(config, ClipSpec(height=32, width=32, fps=10)).eval()
+    kept = dreamt(genie, picture)
+    assert len(np.unique(kept, axis=0)) > 4
+    arguments = genie.dynamics.config, genie.dynamics.codebook, genie.n_codes, genie.tokenizer.grid
+    anew = FORGETFUL[kind](*arguments).eval()
+    anew.load_state_dict(genie.dynamics.state_dict())
+    genie.dynamics = anew
+    sliding(genie.dynamics.config.frames, genie.dynamics.span)
+    assert np.abs(kept - dreamt(genie, picture)).max() <= 1
+
+
+def dreamt(genie, picture):
+    """Frames of eight steps."""
+    world = genie.as_world()
+    world.reset(seed=0, options={"image": picture})
+    return np.stack([world.step(code)[0] for code in (1, 3, 0, 2, 2, 4, 1, 3)]).astype(int)
 
 
 def test_bad_pictures_codes_and_orders_are_refused_with_what_is_allowed(genie, picture):
     world = GenieWorld(genie)
     with pytest.raises(ValueError, match="reset"):
         world.step(0)
-    with pytest.raises(ValueError, match="needed: uint8"):
-        world.reset(options={"image": picture.astype(np.float32)})
     world.reset(options={"image": picture})
     with pytest.raises(ValueError, match="allowed: 0 to 4"):
         world.step(9)
     context = torch.rand(1, 2, 3, 32, 32)
-    with pytest.raises(ValueError, match=r"2 codes.*needs? 3"):
-        genie.predict(context, 2, action=torch.zeros(1, 2, dtype=torch.long))
-    with pytest.raises(ValueError, match="allowed: 0 to 3"):
-        genie.predict(context, 1, action=torch.full((1, 2), 7))
+    for wrong in (torch.zeros(1, 2, dtype=torch.long), torch.zeros(3, dtype=torch.long), torch.zeros(1, 3)):
+        with pytest.raises(ValueError, match=r"codes torch.*needed: integers \(1, 3\)"):
+            genie.predict(context, 2, action=wrong)
+    with pytest.raises(ValueError, match="0 new frames; at least 1"):
+        genie.predict(context, 0)
+
+
+@pytest.mark.parametrize(("codes", "named"), [([0, 7], 7), ([-1, 3], -1), ([4, -2], -2), ([9, -1], 9)])
+def test_the_code_that_is_wrong_is_named(codes, named, genie):
+    with pytest.raises(ValueError, match=f"code {named}; allowed: 0 to 3, or 4 for none"):
+        genie.predict(torch.rand(1, 2, 3, 32, 32), 1, action=torch.tensor([codes]))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3, 48, 48), (1, 2, 1, 32, 32), (2, 3, 32, 32), (1, 0, 3, 32, 32)])
+@pytest.mark.parametrize("ability", ["predict", "infer_codes", "tokenize", "represent", "reconstruct", "surprise"])
+def test_frames_of_another_size_are_refused(ability, shape, genie):
+    more = (2,) if ability == "predict" else ()
+    with pytest.raises(ValueError, match=r"frames \(.*needed: \(b, k, 3, 32, 32\)"):
+        getattr(genie, ability)(torch.zeros(shape), *more)
+
+
+PICTURE = np.zeros((32, 32, 3), np.uint8)
+WRONG_STARTS = {
+    "a list": ({"image": PICTURE.tolist()}, r"image: list; needed: a numpy array, uint8 \(32, 32, 3\)"),
+    "nothing": ({"image": None}, "image: NoneType; needed: a numpy array"),
+    "a name": ({"video": "film.mp4"}, r"video: str; needed: a numpy array, uint8 \(k, 32, 32, 3\)"),
+    "a PIL picture": ({"image": Image.fromarray(PICTURE)}, "image: Image; needed: a numpy array"),
+    "floats": ({"image": PICTURE.astype(np.float32)}, r"image: float32 \(32, 32, 3\); needed"),
+    "a picture for a video": ({"video": PICTURE}, r"video: uint8 \(32, 32, 3\); needed"),
+    "a video for a picture": ({"image": PICTURE[None]}, r"image: uint8 \(1, 32, 32, 3\); needed"),
+    "no frames": ({"video": PICTURE[None][:0]}, r"video: uint8 \(0, 32, 32, 3\); needed"),
+    "another size": ({"image": PICTURE[:16]}, r"image: uint8 \(16, 32, 3\); needed"),
+    "an unknown key": ({"picture": PICTURE}, "reset options picture; allowed: one of image and video"),
+    "both": ({"image": PICTURE, "video": PICTURE[None]}, "reset options image, video; allowed: one of"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_STARTS)
+def test_a_start_that_cannot_be_says_what_is_needed(name, genie):
+    options, told = WRONG_STARTS[name]
+    with pytest.raises(ValueError, match=told):
+        GenieWorld(genie).reset(options=options)
+
+
+def test_a_wrong_first_picture_is_refused_as_well(genie):
+    with pytest.raises(ValueError, match="first: list; needed"):
+        GenieWorld(genie, first=PICTURE.tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_and_mlps_are_as_wide_as_asked(kind):
+    dynamics = build(kind, head_width=6, mlp=0.5)
+    block = dynamics.blocks[0]
+    attention = block.attention if kind == "causal" else block.time
+    assert attention.query.weight.shape == (2 * 6, 32) and attention.out.weight.shape == (32, 2 * 6)
+    assert block.mlp[0].weight.shape == (16, 32)
+    past = dynamics.remember(torch.randint(20, (1, 2, 4)), torch.zeros(1, 2, dtype=torch.long))
+    assert past[0][0].shape[-1] == 6
+    assert dynamics.next_frame(past, torch.tensor([0]), 2, torch.Generator())[0].shape == (1, 4)
+
+
+# --------------------------------------------------------------------------------------------- passes
+
+
+@pytest.mark.parametrize("passes", [0, -1, 1.5, "2"])
+def test_less_than_a_pass_is_refused(passes, genie):
+    told = f"refinements {passes!r}: passes a frame, a whole number of at least 1"
+    with pytest.raises(ValueError, match=told):
+        genie.as_world(refinements=passes)
+    world = genie.as_world()
+    world.reset()
+    world.refinements = passes
+    with pytest.raises(ValueError, match=told):
+        world.step(0)
+    with pytest.raises(ValueError, match=told):
+        build("diffusion", refinements=passes)
+
+
+def test_a_world_takes_few_passes_and_a_film_the_recipe_s(genie):
+    assert (genie.passes, genie.passes_in_play) == (genie.config.dynamics.refinements, 2)
+    assert genie.as_world().refinements == 2
+    assert genie.as_world(refinements=5).refinements == 5
+    genie.dynamics = build("masked", refinements=7)
+    assert (genie.passes, genie.passes_in_play) == (7, 2)
+
+
+def test_a_causal_dynamics_has_no_choice_of_passes(genie):
+    genie.dynamics = build("causal")
+    assert genie.passes == genie.passes_in_play == 5  # four tokens, and the code before them
+    assert genie.as_world().refinements is None
+    with pytest.raises(ValueError, match="refinements 3: a causal dynamics makes a frame token after token"):
+        genie.as_world(refinements=3)

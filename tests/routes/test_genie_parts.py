@@ -11,6 +11,7 @@ from threeworlds.routes.genie import collapse
 from threeworlds.routes.genie.latent_action import ContinuousAction, VectorQuantizedAction, build_latent_action
 from threeworlds.routes.genie.recipes import LatentActionConfig, TokenizerConfig, TransformerConfig, debug
 from threeworlds.routes.genie.tokenizer import SpaceTimeTokenizer, codebook_use, in_windows
+from threeworlds.routes.genie.transformer import SpaceTimeNet
 from threeworlds.train import Budget, load_model, train_route
 from threeworlds.types import Batch
 
@@ -45,6 +46,19 @@ def test_each_kind_is_built_by_name_and_names_steps(kind):
     codes = model.infer_codes(torch.rand(2, 5, 3, 16, 16) * 2 - 1)
     assert codes.shape == (2, 4)
     assert codes.min() >= 0 and codes.max() < 4
+
+
+@pytest.mark.parametrize("kind", ACTION_KINDS)
+def test_pictures_are_looked_at_as_finely_as_asked(kind):
+    assert (actions(kind).height, actions(kind, pixels=8).height, actions(kind, pixels=16).height) == (16, 8, 16)
+    assert actions(kind, pixels=8).infer_codes(torch.rand(1, 3, 3, 16, 16)).shape == (1, 2)
+
+
+def test_a_transformer_is_as_wide_inside_as_asked():
+    config = replace(TINY, head_width=6, mlp=0.5)
+    net = SpaceTimeNet(config, 3, 5, (2, 2))
+    assert net.blocks[0].space.query.weight.shape == (12, 16) and net.blocks[0].mlp[0].weight.shape == (8, 16)
+    assert net(torch.rand(1, 2, 4, 3)).shape == (1, 2, 4, 5)
 
 
 @pytest.mark.parametrize("kind", ACTION_KINDS)

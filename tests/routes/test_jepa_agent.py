@@ -19,7 +19,7 @@ from threeworlds.routes.jepa.model import Jepa, stages
 from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, PlannerConfig, debug
 from threeworlds.routes.jepa.route import ROUTE
 from threeworlds.train import Budget, train_route
-from threeworlds.types import ActionSpec, Batch, ClipSpec
+from threeworlds.types import ActionSpec, Batch, ClipSpec, Searches
 from threeworlds.worlds import WORLDS, collect
 
 CRITIC = CriticConfig(hidden=64, layers=1, frames=12, batch_size=16, pairs=16)
@@ -187,6 +187,19 @@ def test_every_search_plans(search):
     assert model.act(frames, frames[:, 0]).shape == (2, 2)
 
 
+def test_a_search_can_be_chosen_for_a_plan(model):
+    assert isinstance(model, Searches) and model.searches == ("cem", "icem", "mppi", "gradient")
+    frames = torch.rand(2, 1, 3, 16, 16)
+    for name in model.searches:
+        config = replace(model.config, planner=replace(model.config.planner, search=name))
+        other = Jepa(config, rooms_16()).eval()
+        other.load_state_dict(model.state_dict())
+        chosen, own = model.plan(frames, frames[:, 0], search=name), other.plan(frames, frames[:, 0])
+        torch.testing.assert_close((chosen.action, chosen.cost), (own.action, own.cost))
+    with pytest.raises(ValueError, match="search 'best': allowed are cem, icem, mppi, gradient"):
+        model.plan(frames, frames[:, 0], search="best")
+
+
 def test_a_decision_needs_only_the_frames_that_make_a_state(model):
     frames, goal = torch.rand(2, 5, 3, 16, 16), torch.rand(2, 3, 16, 16)
     recent = frames[:, -model.config.world.stack :]
@@ -200,10 +213,12 @@ def test_what_cannot_be_planned_is_refused(model):
     frames = torch.rand(1, 1, 3, 16, 16)
     with pytest.raises(ValueError, match="frames of 16 x 16"):
         model.plan(frames, torch.rand(1, 3, 8, 8))
-    with pytest.raises(ValueError, match=r"start \(1, 2, 2\): needs actions \(1, 3, 2\) in"):
+    with pytest.raises(ValueError, match=r"start \(1, 2, 2\) of float32: needs \(1, 3, 2\) of float in"):
         model.plan(frames, frames[:, 0], start=torch.zeros(1, 2, 2))
     with pytest.raises(ValueError, match=r"in \[-1, 1\]"):
         model.plan(frames, frames[:, 0], start=torch.full((1, 3, 2), 1.2))
+    with pytest.raises(ValueError, match="1 contexts and 2 goals"):
+        model.plan(frames, frames[:, 0].expand(2, -1, -1, -1))
     with pytest.raises(ValueError, match="no actor"):
         Jepa(debug(), rooms_16()).eval().act(frames, frames[:, 0])
     with pytest.raises(ValueError, match="learns from a critic"):
@@ -298,5 +313,5 @@ def test_bad_requests_to_the_environment_say_what_is_needed(model):
     env.reset(options={"video": picture()})
     with pytest.raises(ValueError, match="is not in Box"):
         env.step(np.array([2, 0], np.float32))
-    with pytest.raises(ValueError, match=r"needs \[n, t, a\]"):
+    with pytest.raises(ValueError, match=r"actions holds 1.5: needs float in \[-1, 1\]"):
         env.roll_out(torch.full((1, 1, 2), 1.5))

@@ -27,19 +27,43 @@ def model():
     return built
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
-def test_the_cached_and_the_recomputed_film_agree(model, chunk):
-    """Four windows long, so that frames have been forgotten too."""
-    video = torch.rand(2, 3, 3, *(SPEC.height, SPEC.width)) * 2 - 1
+@pytest.mark.parametrize(("chunk", "given"), [(1, 7), (3, 3)])
+def test_the_cached_and_the_recomputed_film_agree(model, chunk, given):
+    """Six windows long, so that both have forgotten frames."""
+    video = torch.rand(2, given, 3, *(SPEC.height, SPEC.width)) * 2 - 1
     films = [
         torch.cat(
-            list(islice(stream(model, video, ("a red disc", ""), seed=1, chunk=chunk, cached=kept), 24 // chunk)), 1
+            list(islice(stream(model, video, ("a red disc", ""), seed=1, chunk=chunk, cached=kept), 48 // chunk)), 1
         )
         for kept in (True, False)
     ]
-    assert films[0].shape == (2, 24, 3, 32, 48)
+    assert films[0].shape == (2, 48, 3, 32, 48)
     torch.testing.assert_close(films[0], films[1], atol=1e-5, rtol=0)
     assert films[0].std(1).mean() > 1e-3  # it moves, so there is something to agree on
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_what_the_network_is_given_does_not_grow(model, monkeypatch, chunk, cached):
+    """From some chunk on every call has the shapes and the positions of the call a chunk before; so has the state."""
+    calls, run = [], model.generator.run
+
+    def watched(x, time, given, words, *, start=0, mask=None, past=None):
+        kept = [tuple(part.shape) for pair in past or () for part in pair]
+        calls.append((tuple(x.shape), tuple(mask.shape), start, kept, [tuple(part.shape) for part in given]))
+        return run(x, time, given, words, start=start, mask=mask, past=past)
+
+    monkeypatch.setattr(model.generator, "run", watched)
+    context = torch.randn(1, 4, 4, 4, 6)
+    state = Stream(model.generator, context, ("",), keep=8 - chunk, cached=cached)
+    sizes = []
+    with torch.no_grad():
+        for _ in range(60 // chunk):
+            calls.clear()
+            state.extend(torch.randn(1, chunk, 4, 4, 6), solver="euler", steps=1)
+            sizes.append((list(calls), state.latent.shape, len(state.group), min(state.group)))
+    assert sizes[-1] == sizes[-2] == sizes[40 // chunk]
+    assert len(state.group) == state.latent.shape[1] <= (8 if cached else 3 * 8)
 
 
 def test_the_first_chunk_is_what_the_whole_network_makes(model):

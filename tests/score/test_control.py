@@ -306,3 +306,113 @@ def test_where_there_is_one_code_right_and_wrong_are_alike(arena):
     entrant = seat("single", model)
     right = control.controls_of(entrant, arena)
     assert torch.equal(control._wrong(entrant, arena, right), right)
+
+
+# -------------------------------------------------------------------------------------- step by step
+
+
+def along(*places):
+    """Places of an avatar in one box, the start first: what `_avatar` gives for the given frames and for a film."""
+    start, ahead = np.full((1, GIVEN, 2), places[0]), np.array(places[1:])[None]
+    return lambda exam, video: start if video is exam.given else ahead
+
+
+@pytest.mark.parametrize(
+    ("places", "part"),
+    [
+        ([(0.2, 0.5), (0.28, 0.5), (0.36, 0.5), (0.44, 0.5)], 1),
+        ([(0.2, 0.5), (0.2, 0.5), (0.36, 0.5), (0.44, 0.5)], 2 / 3),  # late: it gets there all the same
+        ([(0.2, 0.5), (0.5, 0.5), (0.5, 0.5), (0.5, 0.5)], 1 / 3),  # one jump
+        ([(0.2, 0.5), (0.22, 0.5), (0.24, 0.5), (0.26, 0.5)], 0),  # too slow
+        ([(0.2, 0.5), (0.28, 0.6), (0.36, 0.7), (0.44, 0.8)], 0),  # mainly another way
+        ([(0.2, 0.5), (0.28, 0.5), (np.nan, np.nan), (0.44, 0.5)], 1 / 3),  # gone, and back
+    ],
+)
+def test_a_step_obeys_by_itself(places, part, monkeypatch):
+    monkeypatch.setattr(control, "_avatar", along(*places))
+    exam = type("ExamOfOne", (), {"given": "given"})()
+    assert control._steps_there(exam, "future", ["right"]).tolist() == pytest.approx([part])
+    assert np.isnan(control._steps_there(exam, "future", [None])).all()
+
+
+def test_steps_have_a_floor_a_ceiling_and_an_interval(rows):
+    for route in ("player", "coder"):
+        row = rows["action_following_steps", route]
+        assert row.value == row.ceiling > 0.95 and row.ceiling_name == "the simulator"
+        assert row.floor < 0.5 and row.floor_name == "no command"
+        assert row.low < row.value <= row.high and row.n == 40  # commands: their steps are not independent
+    assert rows["action_following_steps", "deaf"].value == rows["action_following_steps", "deaf"].floor
+
+
+class LateStarter(Player):
+    """It stays for the first step of every command, and makes up for it in the second."""
+
+    def simulate(self, item, actions):
+        start = self.exam.test.video[item, GIVEN - 1 : GIVEN]
+        return torch.cat([start, super().simulate(item, actions)[1:]])
+
+
+def test_who_is_late_obeys_in_all_and_not_in_each_step(arena):
+    entrant = seat("late", LateStarter(arena))
+    measured = {m.metric: m for m in control.ask(arena, [entrant]).measured}
+    whole, each = (
+        rows_of(measured[name], arena, [entrant])[0] for name in ("action_following", "action_following_steps")
+    )
+    assert whole.value > 0.9
+    assert each.value == pytest.approx(2 / 3, abs=0.05) and each.low < each.value < each.high
+
+
+# --------------------------------------------------------------------------------------------- in use
+
+COUNTS = np.array([[3, 1, 0, 0], [1, 3, 0, 0]])  # two of four codes, alike
+
+
+def test_use_by_hand():
+    assert control.part_used(COUNTS) == 0.5
+    assert control.perplexity(COUNTS) == pytest.approx(2)
+    assert control.perplexity(np.array([[9, 0], [1, 0]])) == 1
+    assert control.perplexity(np.ones((3, 8))) == pytest.approx(8)
+    (counts,) = control._counts(torch.tensor([[[0, 0], [0, 1]], [[1, 1], [1, 0]]]), 4)
+    assert (counts == COUNTS).all()
+
+
+def test_codes_in_use_are_told_and_a_collapse_is_the_floor(rows, answers, arena):
+    coder, collapsed = rows["code_perplexity", "coder"], rows["code_perplexity", "collapsed"]
+    assert coder.value > 8 and coder.low < coder.value <= coder.high < coder.ceiling == pytest.approx(10)
+    assert coder.ceiling_name == "every code alike"
+    assert collapsed.value == collapsed.floor == 1 and collapsed.floor_name == "one code for all"
+    assert verdicts(answers, arena, "code_perplexity")["coder", "one code for all"] == "first better"
+    used = rows["codes_used", "coder"]
+    assert (used.value, used.low, used.floor) == (1, None, None) and "no floor by design" in used.protocol
+    assert rows["codes_used", "collapsed"].value == pytest.approx(0.1)
+    assert rows["codes_used", "deaf"].reason == control.NO_ACTIONS
+
+
+class TokenMaker(OneCode):
+    """Two tokens a frame, of four: the first two, in turn."""
+
+    n_tokens = 4
+
+    def tokenize(self, video):
+        return (torch.arange(2 * video.shape[1]) % 2).view(-1, 2).expand(len(video), -1, -1)
+
+
+def test_tokens_in_use_are_told_where_there_are_any(rows, arena):
+    entrant = seat("genie", TokenMaker())
+    found = {m.metric: rows_of(m, arena, [entrant])[0] for m in control.ask(arena, [entrant]).measured}
+    assert found["tokens_used"].value == 0.5 and found["tokens_used"].unit == "of the tokens"
+    row = found["token_perplexity"]
+    assert row.value == pytest.approx(2) and row.ceiling == pytest.approx(4)
+    assert row.floor is None and "no floor by design" in row.protocol
+    assert rows["tokens_used", "coder"].reason == control.NO_TOKENS
+
+
+def test_the_protocol_says_in_how_many_passes_frames_were_made(arena):
+    class Refiner(CodePlayer):
+        passes, passes_in_play = 6, 2
+
+    entrants = [seat("genie", Refiner(arena)), seat("deaf", Deaf())]
+    told = {m.metric: m.protocol for m in control.ask(arena, entrants).measured}
+    for metric in ("right_code_wins", "delta4_psnr", "action_following", "action_following_steps"):
+        assert told[metric].endswith("; genie makes a frame in 6 passes (in play 2)")
+    assert "passes" not in told["purity"]

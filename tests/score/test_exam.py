@@ -7,7 +7,7 @@ import pytest
 
 from threeworlds.data import ClipStore, ClipWriter
 from threeworlds.score.exam import GIVEN, Entrant, Exam, Measured, build_exam, corrected, differences_of, rows_of
-from threeworlds.score.stats import paired_difference, wilson
+from threeworlds.score.stats import mean_interval, paired_difference, wilson
 from threeworlds.types import Batch, ClipSpec
 from threeworlds.worlds import WORLDS, collect
 
@@ -169,6 +169,52 @@ def test_items_that_say_nothing_are_left_out_and_nothing_at_all_is_no_number(des
     assert (row.value, row.n, row.floor) == (2, 2, 1)
     row = row_of(measured_of(values={"sora": np.full(3, np.nan)}), desk)
     assert (row.status, row.value, row.low, row.n) == ("ok", None, None, 0)
+
+
+# ------------------------------------------------------------------------------------------ references
+
+
+def test_a_row_holds_every_floor_and_ceiling_with_its_interval(desk):
+    weak, top, twin = np.array([0.0, 1, 0, 2]), np.array([8.0, 9, 9, 7]), np.array([1.0, 2, 2, 2])
+    measured = measured_of(
+        values={"sora": np.arange(4.0), "genie": np.arange(4.0)},
+        floors={"weak": weak, "none": np.zeros(4)},
+        ceilings={"top": top},
+        own_floors={"genie": ("its twin", twin)},
+    )
+    sora, genie = row_of(measured, desk), row_of(measured, desk, "genie")
+    assert {name: found.kind for name, found in sora.references.items()} == {
+        "weak": "floor", "none": "floor", "top": "ceiling",
+    }  # fmt: skip
+    assert genie.references.keys() - sora.references.keys() == {"its twin"}
+    for name, items in (("weak", weak), ("top", top), ("its twin", twin)):
+        expected, found = mean_interval(items, seed=3), genie.references[name]
+        assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    assert genie.references[genie.floor_name].value == genie.floor
+    assert genie.references[genie.ceiling_name].value == genie.ceiling
+    assert row_of(replace(measured, absent={"jepa": "by design"}), desk, "jepa").references == {}
+
+
+def test_successes_of_a_reference_are_counted_as_those_of_a_route_are(desk):
+    won, lost = np.array([1.0, 1, 1, 0]), np.zeros(4)
+    counted = measured_of(
+        values={"sora": won}, intervals={"sora": wilson(3, 4)}, floors={"lost": lost, "chance": np.full(4, 0.5)}
+    )
+    found = row_of(counted, desk).references
+    assert (found["lost"].value, found["lost"].low, found["lost"].high) == (0, 0, wilson(0, 4).high)
+    assert (found["chance"].low, found["chance"].high) == (0.5, 0.5)  # known, not counted
+    assert row_of(replace(counted, intervals={}), desk).references["lost"].high == 0  # a mean as any other
+
+
+def test_references_of_a_statistic_and_of_films_are_drawn_as_their_routes_are(desk):
+    rng = np.random.default_rng(0)
+    items, other = (rng.normal(size=12), np.ones(12)), (rng.normal(size=12) - 1, np.ones(12))
+    measured = measured_of(values={"sora": items}, floors={"f": other}, statistic=spread)
+    told = row_of(replace(measured, values={"sora": other}), desk)
+    found = row_of(measured, desk).references["f"]
+    assert (found.value, found.low, found.high) == (told.value, told.low, told.high)
+    filmed = row_of(measured, replace(desk, groups=tuple(f"film {i // 4}" for i in range(12)))).references["f"]
+    assert (filmed.low, filmed.high) != (found.low, found.high)
 
 
 def spread(a, b):

@@ -1,5 +1,8 @@
 """A journey: who knows the way arrives, what was imagined stands beside it, and bad places are refused."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +31,15 @@ class Guide(Expert):
         return Imagined(video=video[None])
 
 
+class Reflex(Guide):
+    """Has an actor as well."""
+
+    can_act = True
+
+    def act(self, context, goal):
+        return torch.zeros(len(context), 2)
+
+
 def test_a_guide_arrives_through_the_door_and_imagines_what_happens():
     made = journey.travel(Guide(), SPEC, start=(0.2, 0.8), goal=(0.8, 0.8), steps=100)
     assert made.reached == len(made.actions) == len(made.real) - 1 == len(made.states) - 1
@@ -36,6 +48,23 @@ def test_a_guide_arrives_through_the_door_and_imagines_what_happens():
     apart = np.linalg.norm(locate(made.real)["avatar"] - locate(made.imagined)["avatar"], axis=-1)
     assert apart.max() < 0.03
     np.testing.assert_array_equal(made.goal, render(np.array([[0.8, 0.8, *FIXED]], np.float32), 64)[0])
+
+
+def test_every_plan_of_a_journey_begins_from_the_rest_of_the_last():
+    class Walker(Guide):
+        searches = ("one", "two")
+        told: ClassVar[list] = []
+
+        def plan(self, context, goal, *, seed=0, start=None, search=""):
+            self.told.append((start, search))
+            step = super().plan(context, goal, seed=seed)
+            return replace(step, action=torch.cat([step.action, torch.full((1, 2, 2), len(self.told) / 10)], dim=1))
+
+    journey.travel(Walker(), SPEC, start=(0.2, 0.8), goal=(0.8, 0.8), steps=3, search="two")
+    assert Walker.told[0] == (None, "two")
+    for number, (rest, search) in enumerate(Walker.told[1:], 1):
+        torch.testing.assert_close(rest, torch.full((1, 3, 2), number / 10))
+        assert search == "two"
 
 
 def test_without_time_the_goal_is_not_reached():
@@ -84,5 +113,9 @@ def test_models_that_cannot_are_told_what_they_lack():
         journey.travel(object(), SPEC)
     with pytest.raises(ValueError, match="no actor"):
         journey.travel(Guide(), SPEC, mode="actor")
+    with pytest.raises(ValueError, match="search 'cem': this model plans in one way"):
+        journey.travel(Guide(), SPEC, start=(0.2, 0.8), goal=(0.4, 0.8), search="cem")
+    with pytest.raises(ValueError, match="an actor does not search"):
+        journey.travel(Reflex(), SPEC, mode="actor", search="cem")
     with pytest.raises(ValueError, match="0 steps"):
         journey.travel(Guide(), SPEC, steps=0)

@@ -1,6 +1,8 @@
 """Planning: an expert succeeds, chance fails, and no task is solved before it begins."""
 
 from dataclasses import replace
+from functools import partial
+from time import sleep
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from planted import Aimless, CopyLast, Expert, seat
 from threeworlds.score import planning
 from threeworlds.score.exam import differences_of, rows_of
 from threeworlds.score.planning import SETTINGS
+from threeworlds.score.stats import wilson
 from threeworlds.types import Clip, Plan
 from threeworlds.worlds import WORLDS
 from threeworlds.worlds.rooms import FIXED, SPEED
@@ -150,6 +153,43 @@ def test_a_plan_is_executed_for_some_steps_before_the_next(rooms):
     assert len(asked) == 2
 
 
+class Remembering(Reflex):
+    """Plans what nobody planned before, and notes what it was told of the plan before."""
+
+    searches = ("only",)
+
+    def __init__(self):
+        self.made, self.told = [], []
+
+    def plan(self, context, goal, *, seed=0, start=None, search=""):
+        self.told.append(start)
+        self.made.append(torch.linspace(-1, 0, 8)[None, :, None].expand(len(context), 8, 2) + 0.1 * len(self.made))
+        return Plan(action=self.made[-1], cost=torch.zeros(len(context)))
+
+
+def test_an_agent_may_begin_from_the_rest_of_its_last_plan_and_the_exam_lets_nobody(rooms, monkeypatch):
+    """Five episodes, three at a time: each part goes on from its own plan."""
+    monkeypatch.setattr(planning, "CHUNK", 3)
+    state = np.array([[0.15, 0.8, *FIXED]] * 5, np.float32)
+    warm, cold = Remembering(), Remembering()
+    for model, options in ((warm, {"warm": True}), (cold, {})):
+        act = planning.by_search(seat("", model), rooms, executed=2, **options)
+        for _ in range(5):
+            act(state, state, state)
+    assert [None if rest is None else len(rest) for rest in warm.told] == [None, None, 3, 2, 3, 2]
+    for before, rest in zip(warm.made, warm.told[2:], strict=False):
+        torch.testing.assert_close(rest[:, :6], before[:, 2:])
+        torch.testing.assert_close(rest[:, 6:], before[:, -1:].expand(-1, 2, -1))
+    assert cold.told == [None] * 6
+
+
+def test_a_model_with_one_way_to_plan_is_asked_for_no_other():
+    frames = torch.zeros(1, 2, 3, 8, 8)
+    assert planning.next_plan(Aimless(), frames, frames[:, 0], seed=0, rest=torch.zeros(1, 1, 2)).shape == (1, 1, 2)
+    with pytest.raises(ValueError, match="search 'cem': this model plans in one way of its own"):
+        planning.next_plan(Aimless(), frames, frames[:, 0], seed=0, search="cem")
+
+
 def test_pictures_reach_the_model_as_it_knows_them():
     frames = np.zeros((2, 2, 8, 9, 3), np.uint8)
     frames[0, 1, 2, 3] = (255, 0, 51)
@@ -194,6 +234,16 @@ def test_staying_reaches_no_goal_and_those_who_know_the_world_reach_all(answers)
         assert measured.ceilings["search in the simulator"].mean() >= 0.8
 
 
+@pytest.mark.parametrize("metric", ["success_25_50", "success_100_150_actor", "success_random_walls_ever"])
+def test_a_row_holds_all_that_the_routes_are_held_to(rows, answers, metric):
+    (measured,) = (m for m in answers.measured if m.metric == metric)
+    found = rows[metric, "reflex"].references
+    assert set(found) == {"random policy", "stay policy", "expert", "search in the simulator"}
+    for name, won in {**measured.floors, **measured.ceilings}.items():
+        expected = wilson(int(won.sum()), len(won))
+        assert (found[name].value, found[name].low, found[name].high) == (expected.value, expected.low, expected.high)
+
+
 def test_the_actor_alone_has_a_row_of_its_own(rows):
     assert rows["success_25_50_actor", "reflex"].value < 1
     assert "no search" in rows["success_25_50_actor", "reflex"].protocol
@@ -212,6 +262,33 @@ def test_single_decisions_are_timed_after_a_first_one(rows):
     row = rows["ms_search", "expert"]
     assert (row.n, row.unit) == (4, "ms")
     assert row.value > 0
+
+
+def test_every_timed_decision_is_a_search_of_its_own(rooms, tasks):
+    """A plan of many steps must not stand for the searches that it saves."""
+
+    class Thinker(Reflex):
+        thought = 0
+
+        def plan(self, context, goal, *, seed=0):
+            sleep(0.004)
+            self.thought += 1
+            return Plan(action=torch.zeros(len(context), 8, 2), cost=torch.zeros(len(context)))
+
+        def act(self, context, goal):
+            sleep(0.004)
+            return super().act(context, goal)
+
+    model = Thinker()
+    took = planning.time(partial(planning.by_search, seat("thinker", model), rooms), tasks)
+    assert model.thought == 20  # the exam has as many tasks, and the first warms up
+    assert (len(took), took.min() >= 4) == (19, True)
+    assert planning.time(partial(planning.by_actor, seat("thinker", model), rooms), tasks).min() >= 4
+
+
+def test_what_is_timed_is_told(rows):
+    assert "from pictures to a plan; 5 steps of it are executed" in rows["ms_search", "reflex"].protocol
+    assert "without search" in rows["ms_actor", "reflex"].protocol
 
 
 def test_who_does_not_plan_is_told_so(rows):

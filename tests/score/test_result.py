@@ -9,7 +9,7 @@ import pytest
 
 from threeworlds.score import result as result_module
 from threeworlds.score.result import ResultError, read_result, write_result
-from threeworlds.types import Difference, Film, Result, Row, Verdict
+from threeworlds.types import Difference, Film, Reference, Result, Row, Verdict
 
 
 def make_row(**changes):
@@ -90,6 +90,19 @@ def test_nan_is_null_and_comes_back_as_missing(result, tmp_path):
     assert again.rows[0].value is None
     assert again.rows[0].low is None
     assert isnan(again.differences[0].low)
+
+
+def test_references_come_back_and_old_files_have_none(result, tmp_path):
+    floor = Reference(kind="floor", value=0.25, low=0.0, high=0.5)
+    write_result(replace(result, rows=(make_row(references={"chance": floor}),)), tmp_path / "r.json")
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["rows"][0]["references"] == {"chance": {"kind": "floor", "value": 0.25, "low": 0.0, "high": 0.5}}
+    assert read_result(tmp_path / "r.json").rows[0].references == {"chance": floor}
+    corrupt(tmp_path / "r.json", lambda c: c["rows"][0].pop("references"))
+    assert read_result(tmp_path / "r.json").rows[0].references == {}
+    corrupt(tmp_path / "r.json", lambda c: c["rows"][0].update(references={"chance": {"kind": "wall"}}))
+    with pytest.raises(ResultError, match=r"rows\[0\].references.chance.kind: must be one of 'floor', 'ceiling'"):
+        read_result(tmp_path / "r.json")
 
 
 def test_numpy_values_are_written_as_numbers(result, tmp_path):

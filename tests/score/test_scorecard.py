@@ -160,6 +160,17 @@ def test_no_episode_of_the_exam_was_trained_on_though_the_seeds_be_equal(checkpo
     assert list(tmp_path.iterdir()) == []  # nothing is left behind
 
 
+def test_held_out_combinations_are_asked_though_none_of_them_may_train(checkpoints, tmp_path):
+    asked = {"questions": "text,understanding", "world_options": {"combinations": "heldout"}}
+    result = scorecard.run_score(options([checkpoints["sora"]], tmp_path, **asked))
+    rows = {(row.question, row.metric): row for row in result.rows}
+    assert rows["text", "colour"].status == rows["understanding", "position_r"].status == "ok"
+    assert rows["text", "colour"].n == ITEMS
+    assert rows["text", "colour"].ceiling == 1
+    assert result.data["exam"]["world_options"] == {"combinations": "heldout"}
+    assert "--option combinations=heldout" in result.command
+
+
 def test_the_untrained_twin_is_another_network_and_leaves_the_draws_alone(checkpoints):
     import torch
 

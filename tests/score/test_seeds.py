@@ -39,6 +39,7 @@ def test_a_row_is_the_mean_over_seeds_and_items(desk):
     assert row.value == pytest.approx((2.5 + 19 / 3) / 2)
     assert (row.n, row.seeds, row.floor, row.floor_name) == (4, "0,1", 9, "nothing")
     assert row.low < 2.6 and row.high > 6.3  # either seed alone
+    assert (row.references["nothing"].value, row.references["nothing"].low) == (9, 9)
 
 
 def test_differences_are_paired_by_seed_and_item(desk):
@@ -76,6 +77,7 @@ def test_the_same_model_twice_scores_as_once_and_is_never_better_than_itself(are
     assert {row.seeds for row in rows} == {"0,1"}
     better = {(row.route, row.metric): row.value for row in rows if row.question == "seeds"}
     assert better["jepa", "next_frame_error_better_than_sora"] > 0.9
+    assert all(row.floor_name in row.references for row in rows if row.floor_name)
     assert better["jepa", "next_frame_error_iqm"] < better["sora", "next_frame_error_iqm"]
 
 

@@ -264,6 +264,19 @@ def test_foreseen_states_are_read_and_their_error_told(rows):
     assert (row.status, row.reason) == ("not_applicable", "predicts no states")
 
 
+def test_attributes_are_read_from_foreseen_states_as_from_seen_ones(arena, rows, measured):
+    """The seer foresees the true states, so the probe reads of each what it reads of the state itself."""
+    seen, true = measured["attributes"].values["seer"]
+    for horizon in arena.horizons:
+        read, truth = measured[f"attributes_h{horizon}"].values["seer"]
+        np.testing.assert_array_equal(read, seen[:, horizon : horizon + 1])
+        np.testing.assert_array_equal(truth, true[:, horizon : horizon + 1])
+        row = rows[f"attributes_h{horizon}", "seer"]
+        assert row.value > 0.8
+        assert "colour, shape and size" in row.protocol and "states predicted that far" in row.protocol
+        assert rows[f"attributes_h{horizon}", "knower"].reason == "predicts no states"
+
+
 def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
     """A model that foresees no change scores the floor; positions run away from it, the farther the more."""
 

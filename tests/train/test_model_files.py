@@ -184,8 +184,9 @@ def test_json_that_is_none(copy: Path, text: str, cause: str) -> None:
 
 
 def test_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"config.json: not a readable JSON file"):
-        load_model(tmp_path / "nowhere")
+    for folder in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(ModelFileError, match=f"{folder}: no model there .*`threeworlds zoo list`"):
+            load_model(folder)
 
 
 # ------------------------------------------------------------------------------------------ rebuild

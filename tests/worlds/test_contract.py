@@ -131,7 +131,26 @@ def test_an_episode_played_again_in_the_environment_is_the_same(name: str, optio
             frame, reward, terminated, truncated, info = env.step(0 if clip.action is None else clip.action[t])
             assert np.array_equal(frame, clip.video[t + 1])
             assert np.array_equal(info["state"], clip.state[t + 1], equal_nan=True)
-            assert (reward, terminated, truncated) == (0.0, False, False)
+            assert (terminated, truncated) == (False, False)
+            assert type(reward) is float and 0 <= reward <= 1
+            assert WORLDS[name].task is not None or reward == 0
+
+
+def test_a_step_earns_what_the_task_of_the_world_pays() -> None:
+    """As the expert of the arena earns it: the mean reward of a step is the return that is scored."""
+    world = WORLDS["arena"]
+    task = world.task
+    assert task is not None
+    env = make("arena", size=16, **task.options)
+    expert = world.policy(task.policy, np.random.default_rng(0))
+    _, info = env.reset(seed=0)
+    earned, paid = [], []
+    for _ in range(world.steps):
+        _, reward, _, _, info = env.step(expert(info["state"]))
+        earned.append(reward)
+        paid.append(float(task.reward(info["state"])))
+    assert earned == paid
+    assert set(earned) == {0.0, 1.0}
 
 
 @every_world

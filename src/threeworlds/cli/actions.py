@@ -37,8 +37,7 @@ class Actions:
         from threeworlds.train import load_model
         from threeworlds.types import Plays
 
-        if self.clip is None and (self.plot or self.table):
-            raise ValueError("--plot and --table need a film")
+        self._check()
         model, card = load_model(self.checkpoint)
         if not isinstance(model, Plays):
             raise ValueError(f"{self.checkpoint} is a {card.route} model: it learns no latent actions; a genie does")
@@ -49,6 +48,19 @@ class Actions:
             raise ValueError("nothing to do: give a film, or --labels to learn the names of the codes")
         else:
             print_names(names)
+
+    def _check(self) -> None:
+        """What can be told to be wrong before anything is loaded."""
+        from threeworlds.studio.track import check_picture
+
+        if self.clip is None and (self.plot or self.table):
+            raise ValueError("--plot and --table need a film")
+        if self.plot is not None:
+            check_picture(self.plot)
+        if self.labels < 0:
+            raise ValueError(f"--labels {self.labels}: steps to learn the names from, at least 1; 0 learns none")
+        if self.data is not None and not self.labels:
+            raise ValueError(f"--data {self.data}: clips to learn names from; say from how many steps with --labels")
 
     def _learn(self, model: Any, spec: ClipSpec) -> CodeNames:
         from threeworlds.score.code_names import names_from_clips, names_from_world

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,18 @@ SHORT_SIDE = 256  # pixels: small frames are enlarged to about this, or players 
 
 def check_format(path: Path) -> None:
     """A ValueError unless films can be written to a file of that suffix."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file, such as {path / 'film.mp4'}")
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"a film is written as one of {', '.join(FORMATS)}; got {path.name!r}")
+
+
+def check_target(path: Path) -> None:
+    """A ValueError unless a film can be written there: told before it is made, not after."""
+    check_format(path)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: no file can be made in {folder}")
 
 
 def write_film(video: np.ndarray, path: Path, *, fps: float) -> None:
@@ -35,6 +46,13 @@ def write_film(video: np.ndarray, path: Path, *, fps: float) -> None:
     factor = max(1, SHORT_SIDE // min(video.shape[1:3]))
     video = np.ascontiguousarray(video.repeat(factor, axis=1).repeat(factor, axis=2))
     {".gif": _write_gif, ".mp4": _write_mp4, ".png": _write_strip}[path.suffix.lower()](video, path, fps)
+
+
+def moments(video: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` frames of video [t, ...], evenly spaced, the first and the last among them."""
+    import numpy as np
+
+    return video[np.linspace(0, len(video) - 1, min(count, len(video))).round().astype(int)]
 
 
 def _write_gif(video: np.ndarray, path: Path, fps: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -24,11 +24,15 @@ class Info:
     """Folder of a trained model."""
     price: str | None = None
     """Route whose published sizes to price, or "all"."""
+    out: Path | None = None
+    """For --price: file to write the list to as well, .json."""
 
     def run(self) -> None:
         if self.price is not None:
-            print_prices(ROUTES if self.price == "all" else (self.price,))
+            print_prices(ROUTES if self.price == "all" else (self.price,), self.out)
             return
+        if self.out is not None:
+            raise ValueError(f"--out {self.out} goes with --price")
         if self.checkpoint is not None:
             print_mapping(read_card(self.checkpoint), title=str(self.checkpoint))
             return
@@ -40,26 +44,25 @@ class Info:
         print_mapping({"threeworlds": __version__, **describe_machine()})
 
 
-def print_prices(names: tuple[str, ...]) -> None:
-    """One line a published size of these routes."""
-    from threeworlds.train.price import DEVICE, UTILISATION, price
+def print_prices(names: tuple[str, ...], out: Path | None) -> None:
+    """One line a published size of these routes, and their sources; as JSON to ``out``.
 
-    bills = {f"{name} {key}": (size, price(size)) for name in names for key, size in get_route(name).paper.items()}
-    lines = [
-        (
-            name,
-            f"{bill.parameters / 1e6:,.0f} M ({bill.published_parameters / 1e6:,.0f} M)",
-            f"{bill.clip_flops / 1e9:,.0f}",
-            f"{bill.memory_gb:,.1f}",
-            f"{bill.clips / 1e6:,.1f} M",
-            f"{bill.device_hours:,.0f}",
-        )
-        for name, (_, bill) in bills.items()
-    ]
-    columns = ("size", "parameters (published)", "GFLOP a clip", "GB to train", "clips", f"{DEVICE} hours")
-    print_table(columns, lines, title=f"Traced without memory; hours at {UTILISATION:.0%} of the device's peak")
-    for name, (size, _) in bills.items():
-        say(f"{name}: {size.source}")
+    Raises:
+        ValueError: these routes have none.
+    """
+    from threeworlds.train.price import COLUMNS, UTILISATION, lines, price
+
+    sizes = {f"{name} {key}": size for name in names for key, size in get_route(name).paper.items()}
+    if not sizes:
+        have = ", ".join(name for name in ROUTES if get_route(name).paper)
+        raise ValueError(f"{', '.join(names)}: no published sizes to price; these have some: {have}")
+    bills = {name: price(size) for name, size in sizes.items()}
+    title = f"Traced without memory; hours at {UTILISATION:.0%} of the device's peak"
+    print_table(COLUMNS, lines(bills), title=title)
+    for name, source in dict.fromkeys((name.partition("/")[0], size.source) for name, size in sizes.items()):
+        say(f"{name}: {source}")
+    if out is not None:
+        out.write_text(json.dumps({name: asdict(bill) for name, bill in bills.items()}, indent=1) + "\n")
 
 
 def read_card(checkpoint: Path) -> dict[str, object]:

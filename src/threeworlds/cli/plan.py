@@ -10,6 +10,8 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from threeworlds.cli.console import say
 
+MOMENTS = 8  # of a journey, in a still picture
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -26,18 +28,21 @@ class Plan:
     steps: int = 60
     """Steps allowed."""
     mode: Literal["search", "actor"] = "search"
-    """Search at every step, or what the actor does without search."""
+    """Search at every step, begun from the rest of the last plan; or what the actor does without search."""
+    search: Literal["recipe", "cem", "icem", "mppi", "gradient"] = "recipe"
+    """Which search, if not that of the model's recipe."""
     option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
     """Variant of the world, such as layout=random."""
     out: Path = Path("plan.mp4")
-    """File to write: .mp4, .gif, or .png for a strip of frames."""
+    """File to write: .mp4, .gif, or .png for eight moments side by side."""
 
     def run(self) -> None:
-        from threeworlds.cli.films import write_film
+        from threeworlds.cli.films import check_format, moments, write_film
         from threeworlds.cli.overrides import world_options
         from threeworlds.score.journey import checked_world, film, travel
         from threeworlds.train import load_model
 
+        check_format(self.out)
         model, card = load_model(self.checkpoint)
         world = checked_world(model, card.spec, self.mode)
         journey = travel(
@@ -48,8 +53,11 @@ class Plan:
             seed=self.seed,
             steps=self.steps,
             mode=self.mode,
+            search="" if self.search == "recipe" else self.search,
             options=world_options(world.name, self.option),
         )
-        write_film(film(journey), self.out, fps=card.spec.fps)
+        frames = film(journey)
+        still = self.out.suffix.lower() == ".png"
+        write_film(moments(frames, MOMENTS) if still else frames, self.out, fps=card.spec.fps)
         end = "goal not reached" if journey.reached is None else "goal reached"
         say(f"{end} after {len(journey.actions)} steps -> {self.out}")

@@ -38,9 +38,11 @@ class Play:
     clip: Path | None = None
     """Film to begin from: its last frames are the first of the dream."""
     world: str = ""
-    """World to begin in and to show as truth; without it, the one that the model was trained on."""
+    """World or game to begin in, a world to show as truth too; without it, the one that the model was trained on."""
     seed: int = 0
     """Seed of the starts and of the dream."""
+    refinements: int | None = None
+    """Passes that each frame is made in: more are slower; without it, few."""
     port: int = 7870
     """Port of the page on this machine; 0: any that is free."""
     headless: int = 0
@@ -56,6 +58,7 @@ class Play:
         from threeworlds.train import load_model, use_machine
         from threeworlds.types import Dreams
 
+        self._check()
         use_machine()
         model, card = load_model(self.checkpoint)
         if not isinstance(model, Dreams):
@@ -66,16 +69,34 @@ class Play:
 
         def new_session() -> Session:
             truth = simulator_of(world, card.spec)
-            return Session(model.as_world(), starts, truth=truth, names=names, seed=self.seed)
+            dream = model.as_world(refinements=self.refinements)
+            return Session(dream, starts, truth=truth, names=names, seed=self.seed)
 
         if self.headless:
             self._film(new_session(), card.spec.fps)
         else:
             self._serve(new_session, card.spec)
 
+    def _check(self) -> None:
+        """What can be told to be wrong before anything is loaded."""
+        from threeworlds.cli.films import check_format
+        from threeworlds.worlds import COLLECTIONS, WORLDS
+
+        if self.headless < 0:
+            raise ValueError(f"--headless {self.headless}: steps to film, at least 1; 0 opens the page")
+        if self.headless:
+            check_format(self.out)
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"--port {self.port}: allowed: 1 to 65535, or 0 for any that is free")
+        if self.refinements is not None and self.refinements < 1:
+            raise ValueError(f"--refinements {self.refinements}: passes a frame, at least 1")
+        if self.world and self.world not in (*WORLDS, *COLLECTIONS):
+            raise ValueError(f"--world {self.world!r}: worlds: {', '.join(WORLDS)}; games: {', '.join(COLLECTIONS)}")
+
     def _starts(self, spec: ClipSpec, world: str) -> list[Start]:
         from threeworlds.studio.pictures import read_picture
         from threeworlds.studio.session import Start
+        from threeworlds.worlds.foreign import MissingGame
 
         starts = []
         if self.image is not None:
@@ -85,7 +106,12 @@ class Play:
             from threeworlds.score.films import to_uint8
 
             starts.append(Start(video=to_uint8(read_film(self.clip, spec)[0, -GIVEN:])))
-        return starts + world_starts(world, spec, self.seed)
+        try:
+            return starts + world_starts(world, spec, self.seed)
+        except MissingGame as error:
+            if starts and not self.world:
+                return starts
+            raise MissingGame(f"{error}; or begin from a picture (--image) or a film (--clip)") from error
 
     def _film(self, session: Session, fps: float) -> None:
         from threeworlds.cli.films import write_film
@@ -122,18 +148,31 @@ def read_codes(text: str, null: int, names: CodeNames | None) -> list[int]:
 
 
 def learn_names(model: Any, spec: ClipSpec) -> CodeNames | None:
-    """What the codes do, from labelled steps of the world the model was trained on; None where none can be had."""
+    """What the codes do, from labelled steps of what the model was trained on; None where none can be had."""
     from threeworlds.score.code_names import names_from_world
-    from threeworlds.worlds import WORLDS
+    from threeworlds.worlds import COLLECTIONS, WORLDS
+    from threeworlds.worlds.foreign import MissingGame
 
-    return names_from_world(model, spec) if spec.world in WORLDS and spec.action.kind == "discrete" else None
+    if spec.world not in (*WORLDS, *COLLECTIONS) or spec.action.kind != "discrete":
+        return None
+    try:
+        return names_from_world(model, spec)
+    except MissingGame:  # a dream needs no names
+        return None
 
 
 def world_starts(name: str, spec: ClipSpec, seed: int) -> list[Start]:
-    """The first frames of some episodes of a built-in world, with the state that the simulator goes on from."""
-    from threeworlds.studio.session import Start
-    from threeworlds.worlds import WORLDS, collect
+    """The first frames of some episodes of a world or a game; of a world, the state that its simulator goes on from.
 
+    Raises:
+        MissingGame: a game whose packages are not installed.
+    """
+    from threeworlds.studio.session import Start
+    from threeworlds.worlds import COLLECTIONS, WORLDS, collect
+
+    if name in COLLECTIONS:
+        played = COLLECTIONS[name].collect(episodes=STARTS, seed=seed, size=spec.height)
+        return [Start(video=clip.video[:GIVEN]) for clip in played]
     if name not in WORLDS:
         return []
     clips = collect(name, episodes=STARTS, seed=seed, workers=1, size=spec.height, steps=GIVEN)

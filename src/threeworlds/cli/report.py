@@ -16,9 +16,13 @@ class Report:
 
     directory: Positional[Path]
     """Folder that holds result.json and its film strips."""
+    beside: tuple[Path, ...] = ()
+    """Folders of further results for the guide, where this one has no answer. Remembered in DIR/beside.json."""
 
     def run(self) -> None:
-        from threeworlds.report import write_report
+        from threeworlds.report import remember_beside, write_report
 
+        if self.beside:
+            remember_beside(self.directory, self.beside)
         write_report(self.directory)
         say(f"{self.directory / 'report.md'}\n{self.directory / 'report.html'}")

@@ -56,14 +56,16 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None,
 class Attention(nn.Module):
     """Multi-head attention with RMS-normalised queries and keys (QK-norm, arXiv 2302.05442)."""
 
-    def __init__(self, width: int, heads: int, context_width: int | None = None) -> None:
+    def __init__(self, width: int, heads: int, context_width: int | None = None, head_width: int | None = None) -> None:
+        """``head_width`` None: heads share the width among them."""
         super().__init__()
-        self.heads, self.head_width = heads, width // heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(context_width or width, 2 * width, bias=False)
+        self.heads, self.head_width = heads, head_width or width // heads
+        inner = heads * self.head_width if head_width else width
+        self.query = nn.Linear(width, inner, bias=False)
+        self.key_value = nn.Linear(context_width or width, 2 * inner, bias=False)
         self.query_norm = nn.RMSNorm(self.head_width)
         self.key_norm = nn.RMSNorm(self.head_width)
-        self.out = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(inner, width, bias=False)
 
     def project(self, context: Tensor, rope: Rope | None = None) -> KeyValue:
         """Keys and values of context [b, n, d], to attend to now or to keep."""
@@ -98,8 +100,9 @@ class Attention(nn.Module):
 class FeedForward(nn.Sequential):
     """Two linear maps with a GELU between them."""
 
-    def __init__(self, width: int, ratio: int = 4) -> None:
-        super().__init__(nn.Linear(width, ratio * width), nn.GELU(approximate="tanh"), nn.Linear(ratio * width, width))
+    def __init__(self, width: int, ratio: float = 4) -> None:
+        inner = round(ratio * width)
+        super().__init__(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

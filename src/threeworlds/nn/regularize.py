@@ -62,7 +62,21 @@ def covariance(z: Tensor) -> Tensor:
 
 
 def effective_rank(z_bd: Tensor) -> Tensor:
-    """exp(entropy of the normalised singular values) (RankMe, arXiv 2210.02885, Eq. 2)."""
+    """exp(entropy of the normalised singular values) of centred states (RankMe, arXiv 2210.02885, Eq. 2, centres none).
+
+    In how many directions they differ, however little: states that shrink to a point keep it.
+    """
     values = torch.linalg.svdvals(z_bd - z_bd.mean(0))
+    p = values / values.sum().clamp_min(1e-9)
+    return torch.exp(-(p * p.clamp_min(1e-9).log()).sum())
+
+
+def raw_rank(z_bd: Tensor) -> Tensor:
+    """exp(entropy of the eigenvalues of z^T z, as parts of their sum): effective directions of the states as they are.
+
+    Nothing is centred, so where they all lie is one direction. States that differ by far less than they lie from the
+    origin, as in a collapse, have rank 1, whatever noise is left; of a point in the origin only ``sigreg`` tells.
+    """
+    values = torch.linalg.svdvals(z_bd).square()
     p = values / values.sum().clamp_min(1e-9)
     return torch.exp(-(p * p.clamp_min(1e-9).log()).sum())

@@ -63,12 +63,13 @@ class JointBlock(nn.Module):
 class SpaceTimeBlock(nn.Module):
     """Spatial attention, causal temporal attention, one MLP (ST-transformer, Genie, arXiv 2402.15391, section 2.1)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_width: int | None = None, mlp: float = 4) -> None:
+        """``mlp``: its inner width, as a multiple of the width."""
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.space = Attention(width, heads)
-        self.time = Attention(width, heads)
-        self.mlp = FeedForward(width)
+        self.space = Attention(width, heads, head_width=head_width)
+        self.time = Attention(width, heads, head_width=head_width)
+        self.mlp = FeedForward(width, mlp)
 
     def forward(
         self, z_btnd: Tensor, space: Rope | None, time: Rope, past: KeyValue | None = None

@@ -12,3 +12,10 @@ from threeworlds.planning.mppi import mppi
 from threeworlds.planning.search import Search
 
 SEARCHES: Mapping[str, Search] = MappingProxyType({"cem": cem, "icem": icem, "mppi": mppi, "gradient": gradient})
+
+
+def find_search(name: str) -> Search:
+    """The search of that name. Raises ValueError where there is none."""
+    if name not in SEARCHES:
+        raise ValueError(f"search {name!r}: allowed are {', '.join(SEARCHES)}")
+    return SEARCHES[name]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from threeworlds.report.words import (
+    DERIVED,
+    EVIDENCE,
     HEADLINES,
     QUESTIONS,
     ROUTES,
@@ -81,7 +83,7 @@ def takeaways(result: Result) -> list[tuple[str, str]]:
     return [
         (question, _takeaway(rows, result.differences))
         for question in questions_of(result)
-        if was_asked(result, question) and (rows := headline(result, question))
+        if question not in DERIVED and was_asked(result, question) and (rows := headline(result, question))
     ]
 
 
@@ -94,16 +96,17 @@ def _takeaway(rows: dict[str, Row], differences: Iterable[Difference]) -> str:
 
 
 def _best(ranked: list[Row], differences: Iterable[Difference]) -> str:
-    """Who leads on the headline metric, and over whom that is more than chance."""
+    """The headline metric: who leads, and over whom that is more than chance."""
     best, others = ranked[0], ranked[1:]
-    value = with_unit(with_interval(best.value, best.low, best.high), best.unit)
-    rank = {"higher": "the highest ", "lower": "the lowest "}[best.direction] if others else ""
-    words = [f"{best.route} has {rank}{metric_label(best.metric)}, {value}"]
+    label = metric_label(best.metric, best.question)
+    value = with_unit(with_interval(best.value, best.low, best.high), best.unit, label)
+    way = f" ({best.direction} is better)" if others else ""
+    words = [f"{label[0].upper()}{label[1:]}{way}: {best.route} {value}"]
     winners = {other.route: _winner(best, other, differences) for other in others}
     for phrase, verdict in (("ahead of", best.route), ("not separable from", "")):
         named = [route for route, winner in winners.items() if winner == verdict]
         words += [f"{phrase} {_list(named)}"] if named else []
-    words += [f"{o.route} has {number(o.value)}" for o in others if winners[o.route] is None]
+    words += [f"{o.route} {number(o.value)}" for o in others if winners[o.route] is None]
     return ", ".join(words) + "."
 
 
@@ -127,7 +130,7 @@ def pros_and_cons(result: Result, route: str) -> tuple[list[str], list[str]]:
     pros: list[str] = []
     cons: list[str] = []
     for question in questions_of(result):
-        rows = headline(result, question)
+        rows = headline(result, question) if question not in DERIVED else {}
         if route in rows and any(row.status != "not_applicable" for row in rows.values()):
             _judge(rows[route], rows, result.differences, pros, cons)
     return pros, cons
@@ -141,7 +144,8 @@ def _judge(row: Row, rows: dict[str, Row], differences: Iterable[Difference], pr
     others = [other for other in _ranked(rows) if other.route != row.route]
     ahead = [o.route for o in others if _winner(row, o, differences) == row.route]
     behind = [o.route for o in others if _winner(row, o, differences) == o.route]
-    words = f"{metric_label(row.metric)} {with_unit(number(row.value), row.unit)}"
+    label = metric_label(row.metric, row.question)
+    words = f"{label} {with_unit(number(row.value), row.unit, label)}"
     how = standing(row, differences)
     if how == "no floor":
         _judge_by_rank(words, row, _ranked(rows), pros, cons)
@@ -152,7 +156,7 @@ def _judge(row: Row, rows: dict[str, Row], differences: Iterable[Difference], pr
     else:
         cons.append(f"{words}, {'worse than' if how == 'below' else 'not separable from'} its floor {floor}")
     if behind:
-        cons.append(f"{metric_label(row.metric)} behind {_list(behind)}")
+        cons.append(f"{metric_label(row.metric, row.question)} behind {_list(behind)}")
 
 
 def _judge_by_rank(words: str, row: Row, ranked: list[Row], pros: list[str], cons: list[str]) -> None:
@@ -161,6 +165,26 @@ def _judge_by_rank(words: str, row: Row, ranked: list[Row], pros: list[str], con
         pros.extend([f"{words}, best of {len(ranked)}"] if len(ranked) > 1 else [])
     elif row is ranked[-1]:
         cons.append(f"{words}, worst of {len(ranked)}")
+
+
+def evidence(results: Sequence[Result], route: str, story: str) -> list[str]:
+    """What was measured of one part of a route's story, each from the first of the results that has it."""
+    found = []
+    for question, metric, part in EVIDENCE[story]:
+        rows = [
+            r for result in results for r in result.rows if (r.route, r.question, r.metric) == (route, question, metric)
+        ]
+        row = next((row for row in rows if _measured(row) and getattr(row, part) is not None), None)
+        found += [_told(row, part)] if row else []
+    return found
+
+
+def _told(row: Row, part: str) -> str:
+    label = metric_label(row.metric, row.question)
+    if part == "ceiling":
+        return f"{label} of {row.ceiling_name} {with_unit(number(row.ceiling), row.unit, label)}"
+    floor = "" if row.floor is None else f" (floor {number(row.floor, row.value)})"
+    return f"{label} {with_unit(with_interval(row.value, row.low, row.high), row.unit, label)}{floor}"
 
 
 # ------------------------------------------------------------------------------------------- helpers

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from threeworlds.report.words import ROUTES, colours, in_order, metric_label, metric_order, tick, with_interval
+from threeworlds.report.words import ROUTES, colours, in_order, metric_label, metric_order, tick, untold, with_interval
 from threeworlds.score.result import natural
 from threeworlds.types import Row
 
@@ -24,6 +24,7 @@ WIDTH = 4.4  # inches of 72 points: a phone's width, so that texts keep their si
 # Stand-ins that matplotlib understands; _to_css turns them into variables of the style sheet.
 INK, MUTED, RULE, PAPER = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper"}
+NO_LINES: Any = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}  # behind words that stand in a grid
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LOG_RATIO = 20.0  # from this ratio of largest to smallest on, a logarithmic axis
 
@@ -59,8 +60,11 @@ class Plot:
     note: str  # what the dashed and the dotted line are
 
 
-def question_plots(rows: Sequence[Row], labels: Mapping[Row, str]) -> list[Plot]:
-    """The pictures of one question and world: a line where a metric has horizons, else a dot a route."""
+def question_plots(rows: Sequence[Row], labels: Mapping[Row, str], budget: str = "") -> list[Plot]:
+    """The pictures of one question and world: a line where a metric has horizons, else a dot a route.
+
+    ``budget``: the unit of the budgets that scores of the question "budget" are drawn against.
+    """
     plots = []
     for stem, family in _families(rows).items():
         measured = [row for row in family if row.value is not None]
@@ -68,12 +72,13 @@ def question_plots(rows: Sequence[Row], labels: Mapping[Row, str]) -> list[Plot]
             continue
         many = len({row.metric for row in family}) > 1
         first = measured[0]
+        name, paint = f"{first.question}-{first.world}-{stem}", (_lines, _dots)[not many]
         plots.append(
             Plot(
-                title=metric_label(stem),
-                unit=first.unit,
+                title=(title := metric_label(stem, first.question)),
+                unit=untold(first.unit, title),
                 better=f"{first.direction} is better",
-                svg=_draw(_lines if many else _dots, f"{first.question}-{first.world}-{stem}", family, labels),
+                svg=_draw(paint, name, family, labels, *((budget,) if many else ())),
                 note=_note(measured),
             )
         )
@@ -152,7 +157,9 @@ def _dots(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[f
     rows = sorted(rows, key=lambda row: (_position(row.route), natural(labels[row])))
     for y, row in enumerate(rows):
         if row.value is None:
-            axes.text(0.02, y, _absence(row), transform=axes.get_yaxis_transform(), va="center", color=MUTED)
+            axes.text(
+                0.02, y, _absence(row), transform=axes.get_yaxis_transform(), va="center", color=MUTED, bbox=NO_LINES
+            )
             continue
         _bar(axes, y, row, row.value, colour[row.route])
     axes.set_yticks(range(len(rows)), [labels[row] for row in rows])
@@ -178,7 +185,7 @@ def _bar(axes: Axes, y: float, row: Row, value: float, colour: str) -> None:
             axes.plot([bound, bound], [y - 0.38, y + 0.38], color=MUTED, lw=1.2, ls=line)
 
 
-def _lines(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[float, str]:
+def _lines(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str], budget: str) -> tuple[float, str]:
     """Value against horizon, a line a route, intervals as bars; floors dashed, ceilings dotted."""
     colour = _route_colours(row.route for row in rows)
     steps = sorted({split_horizon(row.metric)[1] or 0 for row in rows})
@@ -189,15 +196,22 @@ def _lines(axes: Axes, rows: Sequence[Row], labels: Mapping[Row, str]) -> tuple[
         _line(axes, x, own, colour[own[0].route], label)
     for name, line in (("floor", (0, (4, 3))), ("ceiling", (0, (1, 1.5)))):
         _references(axes, steps, rows, name, line)
-    axes.set_xticks(range(len(steps)), [str(step) for step in steps])
+    axes.set_xticks(range(len(steps)), [tick(step) for step in steps])
     axes.yaxis.set_major_formatter(lambda value, _: tick(value))
-    if re.search(r"_h\d+$", rows[0].metric):
-        axes.set_xlabel("frames ahead")
+    axes.set_xlabel(_against(rows, budget))
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     if axes.figure is not None:
         axes.figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor="linecolor", handlelength=1.4)
     return 3.0, "; ".join(_describe(row, labels) for row in rows)
+
+
+def _against(rows: Sequence[Row], budget: str) -> str:
+    """What stands on the horizontal axis."""
+    if rows[0].question == "budget":
+        return f"budget of a route, {budget}" if budget else "budget of a route"
+    named = {r"_h\d+$": "frames ahead", r"_labels_\d+$": "labelled episodes", r"^return_ratio_\d+$": "labelled steps"}
+    return next((words for pattern, words in named.items() if any(re.search(pattern, r.metric) for r in rows)), "")
 
 
 def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, label: str) -> None:
@@ -272,4 +286,4 @@ def _absence(row: Row) -> str:
 
 def _describe(row: Row, labels: Mapping[Row, str]) -> str:
     value = _absence(row) if row.value is None else with_interval(row.value, row.low, row.high)
-    return f"{labels[row]}, {metric_label(row.metric)}: {value}"
+    return f"{labels[row]}, {metric_label(row.metric, row.question)}: {value}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from math import floor, isfinite, log10
 
 from threeworlds.score.result import natural
+from threeworlds.score.seeds import SHOWN
 from threeworlds.types import Row
 
 # Question -> title and what it asks, in the order of the page. Unknown questions come last.
@@ -15,30 +16,47 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     "physics": ("Physics", "Do things move as the law says, inside and outside the range seen in training?"),
     "physics_iq": ("Physics-IQ", "Does it move where, when and how much the true film moves, up to chance?"),
     "hallucination": ("Hallucination", "Do objects vanish, appear or teleport?"),
+    "simulator": ("Simulator", "Does the covered come back, does a change last, is a told game played?"),
     "control": ("Control", "Does the model do what its action input says?"),
     "imitation": ("Imitation", "What is a policy worth that was learnt with only a few labelled actions?"),
     "text": ("Text", "Does the clip show what the caption says?"),
     "understanding": ("Understanding", "Can the true state of the world be read from the model's state?"),
     "surprise": ("Surprise", "Does the model notice when the impossible happens?"),
     "planning": ("Planning", "Does the model reach a goal it is shown as a picture?"),
+    "passive": ("Without action", "Told that nothing is done: does the world run on as the true one does?"),
     "play": ("Play", "Is it fast enough to be played?"),
     "budget": ("Budget", "What does more training buy? Each score against the budget of a route."),
     "seeds": ("Seeds", "Would another seed have told the same? Interquartile means, and who is better how often."),
     "cost": ("Cost", "What does it take to train it and to run it?"),
 }
 
+# Story -> what was measured of it (question, metric); "ceiling" in place of the value shows what the latents keep.
+EVIDENCE: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "use": (
+        ("text", "colour", "value"),
+        ("control", "action_following", "value"),
+        ("planning", "success_25_50_each", "value"),
+    ),
+    "technique": (("cost", "parameters", "value"), ("cost", "train_flops", "value")),
+    "video_latent": (("prediction", "psnr_h1", "ceiling"), ("understanding", "position_r", "value")),
+    "action_latent": (("control", "nmi", "value"), ("control", "delta4_psnr", "value")),
+    "predicts": (("prediction", "alone_mse_h1", "value"), ("prediction", "psnr_h8", "value")),
+}
+
 # The metric that speaks for a question in the summary: the first of these that was measured.
 HEADLINES: dict[str, tuple[str, ...]] = {
-    "prediction": ("mse_h1", "psnr_h1"),
+    "prediction": ("alone_mse_h1", "mse_h1", "psnr_h1"),  # alone: genie's codes are inferred from the true future
     "physics_iq": ("score",),
     "physics": ("uniform_in", "collision_in", "parabola_in", "passive_error_h8"),
     "hallucination": ("clean_fraction",),
+    "simulator": ("returns", "lasts", "obeys"),
     "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi"),
     "imitation": ("return_ratio_50",),
-    "text": ("full_match", "colour"),
+    "text": ("colour", "full_match"),
     "understanding": ("position_r", "velocity_r2"),
     "surprise": ("auroc_teleport",),
-    "planning": ("success_25_50",),
+    "planning": ("success_25_50_each", "success_25_50"),
+    "passive": ("psnr_h8", "shape_error_h8"),
     "play": ("fps",),
     "cost": ("seconds_per_second", "train_seconds"),
 }
@@ -72,13 +90,11 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"colour_change", "films in which a body changes colour"),
     (r"teleport", "films in which a body jumps"),
     (r"size_change", "films in which a body changes size"),
-    (r"next_frame_error", "next-frame squared error against budget"),
-    (r"colour_matched", "colour matched against budget"),
-    (r"(next_frame_error|clean_fraction|action_following|colour_matched)_(\d+)", r"\1 at budget \2"),
-    (r"(\w+)_iqm", r"\1, interquartile mean"),
-    (r"(\w+)_better_than_(\w+)", r"\1, better than \2"),
+    (r"shape_error_h(\d+)", r"position error of the shapes, \1 frames ahead"),
+    (r"avatar_rests", "films in which the avatar stays put"),
     (r"nmi", "mutual information of codes and controls"),
     (r"purity", "purity of codes"),
+    (r"purity_effective", "purity of codes, pushes against walls left out"),
     (r"right_code_wins", "wins of the right action"),
     (r"delta4_psnr", "PSNR lost with random actions"),
     (r"action_following", "action following"),
@@ -96,14 +112,20 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"position_r_labels_(\d+)", r"probe of position, \1 labelled episodes"),
     (r"position_r_labels", "probe of position by labelled episodes"),
     (r"velocity_r2_h(\d+)", r"probe of velocity, \1 frames ahead"),
+    (r"attributes_h(\d+)", r"probe of attributes, \1 frames ahead"),
     (r"rollout_error_h(\d+)", r"error of states foreseen, \1 frames ahead"),
     (r"action_shuffle_h(\d+)", r"worth of the right actions, \1 frames ahead"),
     (r"position_r", "probe of position, correlation"),
     (r"velocity_r2", "probe of velocity, R²"),
     (r"attributes", "probe of attributes"),
     (r"auroc_(\w+)", r"AUROC, \1"),
+    (r"relative_(\w+)", r"pairs whose impossible clip surprises more, \1"),
     (r"success_(\d+)_(\d+)_each", r"success, goal \1 steps away, \2 allowed, every route in its own way"),
+    (r"success_(\d+)_(\d+)_actor", r"success, goal \1 steps away, \2 allowed, by the actor alone"),
+    (r"success_(\d+)_(\d+)_ever", r"success at any time, goal \1 steps away, \2 allowed"),
     (r"success_(\d+)_(\d+)", r"success, goal \1 steps away, \2 allowed"),
+    (r"success_random_walls_actor", "success, walls never seen, by the actor alone"),
+    (r"success_random_walls_ever", "success at any time, walls never seen"),
     (r"success_random_walls", "success, walls never seen"),
     (r"ms_search", "time per decision, search"),
     (r"ms_actor", "time per decision, actor"),
@@ -117,6 +139,8 @@ METRICS: tuple[tuple[str, str], ...] = (
 )
 
 ALONE = "alone_"  # begins the metrics of a protocol in which every route is given the same frames and nothing else
+DERIVED = ("budget", "seeds")  # questions that ask nothing new: they show scores of others
+SHOWN_METRICS = {name: metric for (_, metric), name in SHOWN.items()}
 ROUTES = ("truth", "sora", "genie", "jepa")  # these have their own colour and come first
 SPARE_COLOURS = 4  # for routes that come later
 PREFIXES = (" k", " M", " G", " T", " P", " E")
@@ -130,13 +154,28 @@ def question_asks(question: str) -> str:
     return QUESTIONS[question][1] if question in QUESTIONS else ""
 
 
-def metric_label(metric: str) -> str:
+def metric_label(metric: str, question: str = "") -> str:
+    """What a metric is called. Those of "budget" and "seeds" are called after what they show of other questions."""
+    if question in DERIVED:
+        return _derived_label(metric)
+    if question == "passive" and not metric.startswith("avatar"):
+        return f"{metric_label(metric)}, with no action"
     if metric.startswith(ALONE):
         return f"{metric_label(metric.removeprefix(ALONE))}, from frames alone"
     for pattern, label in METRICS:
         if match := re.fullmatch(pattern, metric):
             return _readable(match.expand(label))
     return _readable(metric)
+
+
+def _derived_label(metric: str) -> str:
+    """``colour_matched_500`` -> "colour matched at budget 500"; ``colour_matched_iqm`` and so on."""
+    name = next((name for name in SHOWN_METRICS if metric.startswith(name)), metric)
+    label, rest = metric_label(SHOWN_METRICS.get(name, name)), metric.removeprefix(name)
+    if rest.removeprefix("_").isdecimal():
+        return f"{label} at budget {tick(float(rest[1:]))}"
+    words = {"": "against budget", "_iqm": "interquartile mean"}
+    return f"{label}, {words.get(rest) or _readable(rest).strip()}"
 
 
 def metric_order(metric: str) -> tuple[bool, object]:
@@ -188,8 +227,14 @@ def with_interval(value: float | None, low: float | None, high: float | None, si
     return f"{text} [{number(low, like, sign)}, {number(high, like, sign)}]"
 
 
-def with_unit(text: str, unit: str) -> str:
-    return f"{text} {unit}" if unit else text
+def with_unit(text: str, unit: str, label: str = "") -> str:
+    """The unit behind the number, unless the label says it ("squared error 0.01") or it is a range ("0 to 1")."""
+    return f"{text} {unit}" if untold(unit, label) and not unit[0].isdecimal() else text
+
+
+def untold(unit: str, label: str) -> str:
+    """The unit, or nothing where the label says it."""
+    return "" if re.search(rf"(?<!\w){re.escape(unit)}(?!\w)", label) else unit
 
 
 def row_value(row: Row) -> str:

@@ -1,11 +1,13 @@
 """Control: do actions do what they should? And are the latent ones the real ones?
 
-Legend: n items, t frames or steps.
+Legend: n items, t frames or steps, k codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -16,22 +18,27 @@ from threeworlds.score.code_names import LABELLED, commands, count
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
 from threeworlds.score.prediction import bodies, controls_of, predict, psnr, squared_error
-from threeworlds.score.stats import wilson
-from threeworlds.types import Plays, Predicts
+from threeworlds.score.stats import Interval, wilson
+from threeworlds.types import Plays, Predicts, Refines, Tokenizes
 
 VERSION = "1"
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
+STEP = MOVED / HELD  # of the box: so far each step of a command must move it
 PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall
 HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 NO_ACTIONS = "takes no actions, by design: words or first frames are its only control"
 NOT_LATENT = "learns no latent actions, by design"
+NO_TOKENS = "makes no tokens, by design"
+
+Rates = dict[str, dict[str, np.ndarray]]  # route -> metric -> [n]
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
-    """Codes against true actions; right against wrong actions; commands obeyed."""
+    """Codes against true actions; codes and tokens in use; right against wrong actions; commands obeyed."""
     steered = [e for e in entrants if isinstance(e.model, Predicts) and e.model.control != "none"]
     absent = {e.route: _why_not(e, exam) for e in entrants if e not in steered}
-    measured = [*_codes_against_actions(exam, entrants), *_right_against_wrong(exam, steered, absent)]
+    measured = [*_codes_against_actions(exam, entrants), *_in_use(exam, entrants)]
+    measured += _right_against_wrong(exam, steered, absent)
     obeyed, films = _commands(exam, steered, absent)
     return Answers(measured=(*measured, *obeyed), films=tuple(films))
 
@@ -40,6 +47,15 @@ def _why_not(entrant: Entrant, exam: Exam) -> str:
     if entrant.registered == "jepa" and exam.spec.action.kind == "none":
         return "these clips have no actions for it to learn from"
     return NO_ACTIONS
+
+
+def _passes(entrants: Sequence[Entrant]) -> str:
+    """How the frames were made, for the protocol: play may take fewer passes, and be worse."""
+    return "".join(
+        f"; {e.route} makes a frame in {e.model.passes} passes (in play {e.model.passes_in_play})"
+        for e in entrants
+        if isinstance(e.model, Refines)
+    )
 
 
 # ----------------------------------------------------------------------------- codes and true actions
@@ -142,6 +158,75 @@ def _kept(codes: np.ndarray, actions: np.ndarray, kept: np.ndarray | None) -> tu
     return (codes, actions) if kept is None else (codes, actions, kept)
 
 
+# ------------------------------------------------------------------------------------------- use
+
+
+def part_used(counts: np.ndarray) -> float:
+    """Part of the codes that occur at all, in counts [n, k]."""
+    return float((counts.sum(0) > 0).mean())
+
+
+def perplexity(counts: np.ndarray) -> float:
+    """exp of the entropy of counts [n, k] over all items: k where all codes are used alike, 1 where one is."""
+    p = counts.sum(0) / counts.sum()
+    return float(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum()))
+
+
+def _in_use(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
+    """How much of their codebooks the held-out clips use: latent actions, and tokens of the frames."""
+    assert exam.test.video is not None
+    video = exam.test.video
+    plays = [e for e in entrants if isinstance(e.model, Plays)]
+    tokenizes = [e for e in entrants if isinstance(e.model, Tokenizes)]
+    codes = {e.route: _counts(e.model.infer_codes(video), e.model.n_codes) for e in plays}
+    tokens = {e.route: _counts(e.model.tokenize(video), e.model.n_tokens) for e in tokenizes}
+    no_codes = {e.route: NOT_LATENT if e.registered == "jepa" else NO_ACTIONS for e in entrants if e not in plays}
+    no_tokens = {e.route: NO_TOKENS for e in entrants if e not in tokenizes}
+    single = {"one code for all": (np.ones((len(video), 1)),)} if codes else {}
+    return [
+        *_use_rows("code", "latent actions of the held-out steps", codes, single, no_codes),
+        *_use_rows("token", "tokens of the held-out frames", tokens, {}, no_tokens),
+    ]
+
+
+def _counts(codes: Tensor, size: int) -> tuple[np.ndarray]:
+    """How often each clip has each code: codes [n, ...] -> [n, size]."""
+    return (np.stack([np.bincount(clip, minlength=size) for clip in codes.flatten(1).cpu().numpy()]),)
+
+
+def _use_rows(
+    name: str, what: str, counts: dict[str, Any], floors: dict[str, Any], absent: dict[str, str]
+) -> list[Measured]:
+    alike = {route: (f"every {name} alike", (np.ones_like(found),)) for route, (found,) in counts.items()}
+    clips = {route: len(found) for route, (found,) in counts.items()}
+    return [
+        Measured(
+            question="control",
+            metric=f"{name}s_used",
+            unit=f"of the {name}s",
+            direction="higher",
+            protocol=f"{what}: part of the {name}s that occur; no floor by design, and no interval: a count grows with "
+            "the clips looked at",
+            values=counts,
+            absent=absent,
+            intervals={r: Interval(value=part_used(*counts[r]), low=nan, high=nan, n=n) for r, n in clips.items()},
+            statistic=part_used,
+        ),
+        Measured(
+            question="control",
+            metric=f"{name}_perplexity",
+            unit=f"{name}s",
+            direction="higher",
+            protocol=f"{what}: exp of the entropy of their use" + ("" if floors else "; no floor by design"),
+            values=counts,
+            floors=floors,
+            own_ceilings=alike,
+            absent=absent,
+            statistic=perplexity,
+        ),
+    ]
+
+
 # -------------------------------------------------------------------------------- right and wrong
 
 
@@ -160,13 +245,14 @@ def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[st
         wins[entrant.route] = (np.sign(errors[1][:, 0] - errors[0][:, 0]) + 1) / 2
         gains[entrant.route] = psnr(errors[0][:, step - 1]) - psnr(errors[1][:, step - 1])
     told = "latent actions read from the true clip (genie) or true actions (jepa), against other ones drawn at random"
+    passes = _passes(steered)
     return [
         Measured(
             question="control",
             metric="right_code_wins",
             unit="of items",
             direction="higher",
-            protocol=f"{told}: the right one gives the smaller error in the next frame; a tie is half a win",
+            protocol=f"{told}: the right one gives the smaller error in the next frame; a tie is half a win{passes}",
             values=wins,
             floors={"chance": np.full(len(exam.future), 0.5)} if wins else {},
             intervals={route: wilson(int(won.sum()), len(won)) for route, won in wins.items()},
@@ -177,7 +263,7 @@ def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[st
             metric="delta4_psnr",
             unit="dB",
             direction="higher",
-            protocol=f"{told}: gain in PSNR of frame {step} (Genie, arXiv 2402.15391, section 3)",
+            protocol=f"{told}: gain in PSNR of frame {step} (Genie, arXiv 2402.15391, section 3){passes}",
             values=gains,
             floors={"actions ignored": np.zeros(len(exam.future))} if gains else {},
             absent=absent,
@@ -204,32 +290,60 @@ def _wrong(entrant: Entrant, exam: Exam, right: Tensor) -> Tensor:
 
 
 def _commands(exam: Exam, steered: Sequence[Entrant], absent: dict[str, str]) -> tuple[list[Measured], list[Any]]:
-    """Hold one of the four directions and see whether the avatar goes there."""
-    protocol = (
-        f"a direction with room for it is commanded for {HELD} steps ({LABELLED} labelled steps name the latent "
-        f"actions); the avatar must go that way, by more than {MOVED} of the box"
-    )
-    measure: dict[str, Any] = {
-        "question": "control",
-        "metric": "action_following",
-        "unit": "of commands",
-        "direction": "higher",
-        "protocol": protocol,
-    }
+    """Hold one of the four directions and see whether the avatar goes there: in all, and step by step."""
     if exam.world is None or not set(HEADINGS) <= set(exam.spec.action.names) or exam.test.state is None:
         why = "no avatar with four directions in these clips"
-        return [Measured(**measure, absent={**{e.route: why for e in steered}, **absent})], []
+        return _obedience({}, {}, {}, {**{e.route: why for e in steered}, **absent}, ""), []
     commands = _draw_commands(exam)
     obeyed, ignored, films = {}, {}, []
     for entrant in steered:
-        video = predict(entrant, exam, _commanded(entrant, exam, commands), HELD)
-        obeyed[entrant.route] = _goes_there(exam, video, commands)
-        ignored[entrant.route] = ("no command", _goes_there(exam, predict(entrant, exam, None, HELD), commands))
+        told = _commanded(entrant, exam, commands)
+        obeyed[entrant.route] = _rates(exam, predict(entrant, exam, told, HELD), commands)
+        ignored[entrant.route] = _rates(exam, predict(entrant, exam, None, HELD), commands)
         films += _play_films(exam, entrant, commands)
-    simulated = {"the simulator": _goes_there(exam, _simulated(exam, commands), commands)}
-    rates = {route: wilson(int(np.nansum(won)), int((~np.isnan(won)).sum())) for route, won in obeyed.items()}
-    row = Measured(**measure, values=obeyed, own_floors=ignored, ceilings=simulated, intervals=rates, absent=absent)
-    return [row], films
+    simulated = {"the simulator": _rates(exam, _simulated(exam, commands), commands)}
+    return _obedience(obeyed, ignored, simulated, absent, _passes(steered)), films
+
+
+def _obedience(obeyed: Rates, ignored: Rates, simulated: Rates, absent: dict[str, str], passes: str) -> list[Measured]:
+    """Both rates, under the commands, under none, and in the world itself."""
+    held = f"a direction with room for it is commanded for {HELD} steps ({LABELLED} labelled steps name the latent "
+    each = f"part of the steps in which the avatar goes that way, by more than {STEP:.3f} of the box"
+    told = {
+        "action_following": ("of commands", f"the avatar must go that way, by more than {MOVED} of the box"),
+        "action_following_steps": ("of steps", f"{each}; an item is a command, as its steps depend on one another"),
+    }
+    return [
+        Measured(
+            question="control",
+            metric=metric,
+            unit=unit,
+            direction="higher",
+            protocol=f"{held}actions); {text}{passes}",
+            values={route: rates[metric] for route, rates in obeyed.items()},
+            own_floors={route: ("no command", rates[metric]) for route, rates in ignored.items()},
+            ceilings={name: rates[metric] for name, rates in simulated.items()},
+            intervals={route: _interval(rates[metric]) for route, rates in obeyed.items()},
+            absent=absent,
+        )
+        for metric, (unit, text) in told.items()
+    ]
+
+
+def _rates(exam: Exam, video: Tensor, commands: Sequence[str | None]) -> dict[str, np.ndarray]:
+    return {
+        "action_following": _goes_there(exam, video, commands),
+        "action_following_steps": _steps_there(exam, video, commands),
+    }
+
+
+def _interval(parts: np.ndarray) -> Interval:
+    """The mean of parts in [0, 1], NaN left out, with Wilson's interval: no part varies more than a yes or no does.
+
+    A bootstrap would be sure of a rate of 1.
+    """
+    known = parts[~np.isnan(parts)]
+    return replace(wilson(int(known.sum()), len(known)), value=float(known.mean()) if len(known) else nan)
 
 
 def _draw_commands(exam: Exam) -> list[str | None]:
@@ -255,13 +369,30 @@ def _commanded(entrant: Entrant, exam: Exam, commands: Sequence[str | None]) -> 
 
 def _goes_there(exam: Exam, video: Tensor, commands: Sequence[str | None]) -> np.ndarray:
     """1 where the avatar obeys, 0 where not (or is gone), NaN where nothing could be commanded: [n]."""
-    moved = _avatar(exam, video)[:, HELD - 1] - _avatar(exam, exam.given)[:, -1]
+    places = _places(exam, video)
+    return _obeyed(places[:, -1] - places[:, 0], commands, MOVED)
+
+
+def _steps_there(exam: Exam, video: Tensor, commands: Sequence[str | None]) -> np.ndarray:
+    """The part of a command's steps in which the avatar obeys, NaN where nothing could be commanded: [n]."""
+    moves = np.diff(_places(exam, video), axis=1)
+    part: np.ndarray = np.mean([_obeyed(moves[:, step], commands, STEP) for step in range(HELD)], axis=0)
+    return part
+
+
+def _places(exam: Exam, video: Tensor) -> np.ndarray:
+    """Where the avatar is in the last given frame and under the command: [n, 1 + HELD, 2]."""
+    return np.concatenate([_avatar(exam, exam.given)[:, -1:], _avatar(exam, video)[:, :HELD]], axis=1)
+
+
+def _obeyed(moved: np.ndarray, commands: Sequence[str | None], least: float) -> np.ndarray:
+    """Whether each move [n, 2] leads where it should, by more than ``least`` and mainly; NaN without a command: [n]."""
     result = np.full(len(commands), np.nan)
     for item, command in enumerate(commands):
         if command is not None:
             along = float(moved[item] @ np.array(HEADINGS[command]))
             across = float(np.abs(moved[item]).sum() - abs(along))
-            result[item] = float(along > MOVED and along > across)
+            result[item] = float(along > least and along > across)
     return result
 
 

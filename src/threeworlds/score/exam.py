@@ -20,8 +20,9 @@ from threeworlds.score.stats import (
     paired_difference,
     seeds_interval,
     separable,
+    wilson,
 )
-from threeworlds.types import Batch, ClipSpec, Difference, Film, Ledger, Row
+from threeworlds.types import Batch, ClipSpec, Difference, Film, Ledger, Reference, Row
 from threeworlds.worlds import WORLDS, World
 
 if TYPE_CHECKING:
@@ -130,8 +131,18 @@ class Answers:
     rows: tuple[Row, ...] = ()  # rows that need no items: costs
 
 
-def build_exam(store: ClipStore, *, items: int, seed: int, options: Mapping[str, Any] | None = None) -> Exam:
-    """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are."""
+def build_exam(
+    store: ClipStore,
+    *,
+    items: int,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    helpers: ClipStore | None = None,
+) -> Exam:
+    """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are.
+
+    ``helpers``: clips whose training split probes and code maps may use; None: the store's own.
+    """
     from threeworlds.data import Windows
 
     columns = ["video"]
@@ -140,15 +151,15 @@ def build_exam(store: ClipStore, *, items: int, seed: int, options: Mapping[str,
     columns += ["caption"] if store.spec.captioned else []
     frames = min(GIVEN + AHEAD, _longest(store))
 
-    def windows(split: str) -> Windows:
-        return Windows(store, split=split, frames=frames, batch_size=1, columns=columns)
+    def windows(split: str, clips: ClipStore = store) -> Windows:
+        return Windows(clips, split=split, frames=frames, batch_size=1, columns=columns)
 
     episodes, starts = windows("test").fixed_index(items, seed)
     return Exam(
         spec=store.spec,
         world=WORLDS.get(store.spec.world),
         test=windows("test").read(episodes, starts),
-        train=windows("train").fixed(PROBE_EPISODES, seed),
+        train=windows("train", helpers or store).fixed(PROBE_EPISODES, seed),
         groups=tuple(store.clip(int(i)).group or f"episode {i}" for i in episodes),
         seed=seed,
         opening=_opening(store, items, seed) if store.spec.captioned else None,
@@ -173,12 +184,18 @@ def _longest(store: ClipStore) -> int:
 
 
 def rows_of(measured: Measured, exam: Exam, entrants: Sequence[Entrant]) -> list[Row]:
-    """A row for each entrant: its interval, the best floor, the best ceiling; or why there is none."""
+    """A row for each entrant: its interval, floors and ceilings, the best of them by name; or why there is none."""
     checkpoint = {entrant.route: entrant.checkpoint for entrant in entrants}
-    return [_row(measured, exam, route, checkpoint[route]) for route in checkpoint]
+    answered = any(_answered(measured, route) for route in checkpoint)
+    shared = _references(measured, exam, measured.floors, measured.ceilings) if answered else {}
+    return [_row(measured, exam, route, checkpoint[route], shared) for route in checkpoint]
 
 
-def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
+def _answered(measured: Measured, route: str) -> bool:
+    return route in measured.values or route in measured.intervals
+
+
+def _row(measured: Measured, exam: Exam, route: str, checkpoint: str, shared: Mapping[str, Reference]) -> Row:
     common: dict[str, Any] = {
         "route": route,
         "question": measured.question,
@@ -191,11 +208,12 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
         "protocol": measured.protocol + floorless(measured.floorless),
         "seeds": measured.seeds,
     }
-    if route not in measured.values and route not in measured.intervals:
+    if not _answered(measured, route):
         return Row(**common, status="not_applicable", reason=measured.absent.get(route, "not asked"))
-    interval = _interval(measured, route, exam)
-    floor_name, floor = _best(measured, {**measured.floors, **_own(measured.own_floors, route)}, exam.seed)
-    ceiling_name, ceiling = _best(measured, {**measured.ceilings, **_own(measured.own_ceilings, route)}, exam.seed)
+    interval = _interval(measured, exam, measured.values.get(route), measured.intervals.get(route))
+    own_floor, own_ceiling = _own(measured.own_floors, route), _own(measured.own_ceilings, route)
+    floor_name, floor = _best(measured, {**measured.floors, **own_floor})
+    ceiling_name, ceiling = _best(measured, {**measured.ceilings, **own_ceiling})
     return Row(
         **common,
         value=_finite(interval.value),
@@ -206,7 +224,32 @@ def _row(measured: Measured, exam: Exam, route: str, checkpoint: str) -> Row:
         floor_name=floor_name or (NO_FLOOR if measured.floorless else ""),
         ceiling=ceiling,
         ceiling_name=ceiling_name,
+        references={**shared, **_references(measured, exam, own_floor, own_ceiling)},
     )
+
+
+def _references(
+    measured: Measured, exam: Exam, floors: Mapping[str, Any], ceilings: Mapping[str, Any]
+) -> dict[str, Reference]:
+    """Floors and ceilings with their intervals, as those of the routes are made."""
+    found = {}
+    counted = bool(measured.intervals) and measured.statistic is None  # successes of the routes
+    kinds: tuple[tuple[Literal["floor", "ceiling"], Mapping[str, Any]], ...] = (
+        ("floor", floors),
+        ("ceiling", ceilings),
+    )
+    for kind, each in kinds:
+        for name, items in each.items():
+            interval = _interval(measured, exam, items, _rate(items) if counted else None)
+            value, low, high = map(_finite, (interval.value, interval.low, interval.high))
+            found[name] = Reference(kind=kind, value=value, low=low, high=high)
+    return found
+
+
+def _rate(items: np.ndarray) -> Interval | None:
+    """Wilson's interval, if every item is a success or a failure; a known number, such as chance, is neither."""
+    known = items[~np.isnan(items)]
+    return wilson(int(known.sum()), len(known)) if np.isin(known, (0, 1)).all() else None
 
 
 def floorless(why: str) -> str:
@@ -265,12 +308,11 @@ def corrected(differences: Sequence[Difference]) -> list[Difference]:
     ]
 
 
-def _interval(measured: Measured, route: str, exam: Exam) -> Interval:
-    """Wilson's where the question made it and every item is independent, else a bootstrap."""
-    items = measured.values.get(route)
+def _interval(measured: Measured, exam: Exam, items: Any, ready: Interval | None) -> Interval:
+    """The one that is ready (Wilson's), if every item is independent, else a bootstrap."""
     groups = groups_of(measured, exam, 0 if items is None else _count(measured, items))
-    if route in measured.intervals and groups is None:
-        return measured.intervals[route]
+    if ready is not None and groups is None:
+        return ready
     assert items is not None
     if measured.statistic is None:
         return mean_interval(items, groups=groups, seed=exam.seed)
@@ -300,7 +342,7 @@ def groups_of(measured: Measured, exam: Exam, count: int) -> Sequence[str] | Non
     return groups if 1 < len(set(groups)) < len(groups) else None
 
 
-def _best(measured: Measured, candidates: Mapping[str, Any], seed: int) -> tuple[str, float | None]:
+def _best(measured: Measured, candidates: Mapping[str, Any]) -> tuple[str, float | None]:
     """The floor (or ceiling) hardest to beat, and its score."""
     if not candidates:
         return "", None

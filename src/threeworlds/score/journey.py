@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from threeworlds.planning.search import shifted
 from threeworlds.score.films import to_uint8
-from threeworlds.score.planning import SETTINGS, as_video, with_goals
+from threeworlds.score.planning import SETTINGS, as_video, next_plan, with_goals
 from threeworlds.types import Acts, ClipSpec, Plans, Predicts
 from threeworlds.worlds import WORLDS, World, collect
 
@@ -42,23 +43,34 @@ def travel(
     seed: int = 0,
     steps: int = 60,
     mode: Literal["search", "actor"] = "search",
+    search: str = "",
     options: dict[str, Any] | None = None,
 ) -> Journey:
     """Go from ``start`` to ``goal`` (places [2] in the box; None: drawn by seed) and stop there, or after ``steps``.
 
+    By search, a plan is made at every step, and begins from the rest of the last one. ``search``: which one, by name.
+
     Raises:
-        ValueError: the model cannot plan or was made for no world with goals; a place is outside or in a wall.
+        ValueError: the model cannot plan or was made for no world with goals; a place is outside or in a wall; no such
+            search.
     """
     world = checked_world(model, spec, mode)
+    if search and mode == "actor":
+        raise ValueError(f"search {search!r} with mode 'actor': an actor does not search")
     if not 1 <= steps <= LONGEST:
         raise ValueError(f"{steps} steps: allowed are 1 to {LONGEST}")
     now, target = draw_places(world, start, goal, seed, options or {})
     states: list[np.ndarray] = [now]
     actions: list[np.ndarray] = []
     there = as_video(world.render(target[None], spec.height))
+    rest: torch.Tensor | None = None  # of the last plan [1, horizon, a]
     while len(actions) < steps and not world.reached(states[-1], target):
         frames = as_video(world.render(np.stack([states[-2:][0], states[-1]]), spec.height))[None]
-        decided = model.act(frames, there) if mode == "actor" else model.plan(frames, there, seed=seed).action[:, 0]
+        if mode == "actor":
+            decided = model.act(frames, there)
+        else:
+            plan = next_plan(model, frames, there, seed=seed, rest=rest, search=search)
+            decided, rest = plan[:, 0], shifted(plan)
         actions.append(decided[0].numpy())
         assert world.advance is not None
         states.append(world.advance(states[-1][None], decided.numpy())[0])

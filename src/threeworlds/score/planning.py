@@ -10,8 +10,9 @@ Legend: n episodes, s state variables, a action size, m sequences, t steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from inspect import signature
 from time import perf_counter
 from typing import Any
@@ -21,10 +22,11 @@ import torch
 from torch import Tensor
 
 from threeworlds.planning import SEARCHES
+from threeworlds.planning.search import shifted
 from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, Measured
 from threeworlds.score.film_plans import LABELLED, film_planner
 from threeworlds.score.stats import wilson
-from threeworlds.types import EMPTY, Acts, Plans
+from threeworlds.types import EMPTY, Acts, Plans, Searches
 from threeworlds.worlds import WORLDS, World, collect
 from threeworlds.worlds.base import NEAR as NEAR  # of the rooms: what journeys and tests are measured by
 
@@ -32,6 +34,8 @@ VERSION = "1"
 CHUNK = 25  # episodes decided at a time: more of them than fit the cache are slower, not faster
 EXECUTED = 5  # steps of a plan before the next, as in LeWorldModel (arXiv 2603.19312)
 TIMED = 20  # single decisions that are timed
+SEARCH_TIMED = f"one search of one agent, from pictures to a plan; {EXECUTED} steps of it are executed before the next"
+ACT_TIMED = "one act of one agent without search, from pictures to the action of one step"
 ORACLE = {"candidates": 48, "elites": 6, "rounds": 2, "std": 0.7}  # effort of the search in the simulator
 ORACLE_HORIZON = 6
 FILMED = 20  # episodes in which plans are read off films, which are dear
@@ -62,7 +66,7 @@ SETTINGS = (
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
-    """Success in every setting, by search and by the actor alone, and milliseconds a decision."""
+    """Success in every setting, by search and by the actor alone, and milliseconds of a search and of an act."""
     world = exam.world
     if world is None or world.advance is None or exam.spec.action.kind != "continuous":
         why = f"no goals to reach in these clips: planning is asked in {', '.join(with_goals())}"
@@ -86,12 +90,12 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
         if setting == SETTINGS[0]:
             measured.append(_in_its_own_way(exam, entrants, tasks, planned, floors, ceilings))
     tasks = draw_tasks(exam, SETTINGS[0])
-    measured.append(
-        _milliseconds("ms_search", {r: time(by_search(e, exam), tasks) for r, e in searchers.items()}, absent)
-    )
-    measured.append(
-        _milliseconds("ms_actor", {r: time(by_actor(e, exam), tasks) for r, e in actors.items()}, actorless)
-    )
+    searched = {r: time(partial(by_search, e, exam), tasks) for r, e in searchers.items()}
+    decided = {r: time(partial(by_actor, e, exam), tasks) for r, e in actors.items()}
+    measured += [
+        _milliseconds("ms_search", SEARCH_TIMED, searched, absent),
+        _milliseconds("ms_actor", ACT_TIMED, decided, actorless),
+    ]
     return Answers(measured=tuple(measured))
 
 
@@ -169,11 +173,15 @@ def attempt(world: World, tasks: Tasks, budget: int, act: Act) -> Reached:
     return there.astype(float), ever.astype(float)
 
 
-def time(act: Act, tasks: Tasks) -> np.ndarray:
-    """Milliseconds of single decisions, pictures drawn included: [n]."""
+def time(agent: Callable[[], Act], tasks: Tasks) -> np.ndarray:
+    """Milliseconds of single decisions, pictures drawn included: [n].
+
+    Each is the first of an agent of its own: later ones may only go on with a plan that is there.
+    """
     starts, goals = tasks[0][: TIMED + 1], tasks[1][: TIMED + 1]
     took = []
     for i in range(len(starts)):
+        act = agent()
         begin = perf_counter()
         act(starts[i : i + 1], starts[i : i + 1], goals[i : i + 1])
         took.append((perf_counter() - begin) * 1e3)
@@ -183,17 +191,40 @@ def time(act: Act, tasks: Tasks) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------- agents
 
 
-def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED) -> Act:
-    """The first steps of the model's plan, then the next plan. Every plan draws from a seed of its own."""
+def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: bool = False) -> Act:
+    """The first steps of the model's plan, then the next plan. Every plan draws from a seed of its own.
+
+    ``warm``: a plan begins from what is left of the last one, if the model takes a first guess. The exam leaves it out.
+    """
     decisions = 0
+    last: list[Tensor] = []  # whole plans, a few episodes each
 
-    def decide(frames: Tensor, goals: Tensor) -> Tensor:
+    def plan(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
         nonlocal decisions
-        decisions += len(frames)
-        actions: Tensor = entrant.model.plan(frames, goals, seed=exam.seed + decisions).action[:, :executed]
-        return actions
+        for i, (frames, there) in enumerate(_pictures(exam, before, now, goals)):
+            decisions += len(frames)
+            rest = shifted(last[i], executed) if warm and i < len(last) else None
+            last[i : i + 1] = [next_plan(entrant.model, frames, there, seed=exam.seed + decisions, rest=rest)]
+        return torch.cat(last)[:, :executed].numpy()
 
-    return in_turn(_seeing(exam, decide))
+    return in_turn(plan)
+
+
+def next_plan(
+    model: Any, frames: Tensor, goals: Tensor, *, seed: int, rest: Tensor | None = None, search: str = ""
+) -> Tensor:
+    """The model's plan [n, t, a], by a search of that name and begun from the ``rest`` of the last, where it can.
+
+    Raises:
+        ValueError: a search is named, and the model has none to choose from.
+    """
+    if isinstance(model, Searches):
+        chosen: Tensor = model.plan(frames, goals, seed=seed, start=rest, search=search).action
+        return chosen
+    if search:
+        raise ValueError(f"search {search!r}: this model plans in one way of its own")
+    plan: Tensor = model.plan(frames, goals, seed=seed).action
+    return plan
 
 
 def by_actor(entrant: Entrant, exam: Exam) -> Act:
@@ -214,19 +245,22 @@ def in_turn(plan: Act) -> Act:
 
 
 def _seeing(exam: Exam, decide: Callable[[Tensor, Tensor], Tensor]) -> Act:
-    """Plans [n, t, a] from pictures, those of the last two moments and of the goal, a few episodes at a time."""
-    assert exam.world is not None
-    render, size = exam.world.render, exam.spec.height
+    """Plans [n, t, a] from pictures alone."""
 
     def plan(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        chosen = []
-        for i in range(0, len(now), CHUNK):
-            part = slice(i, i + CHUNK)
-            frames = np.stack([render(before[part], size), render(now[part], size)], axis=1)
-            chosen.append(decide(as_video(frames), as_video(render(goals[part], size))))
-        return torch.cat(chosen).numpy()
+        return torch.cat([decide(frames, there) for frames, there in _pictures(exam, before, now, goals)]).numpy()
 
     return plan
+
+
+def _pictures(exam: Exam, before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of the last two moments [n, 2, c, h, w] and of the goal [n, c, h, w], a few episodes at a time."""
+    assert exam.world is not None
+    render, size = exam.world.render, exam.spec.height
+    for i in range(0, len(now), CHUNK):
+        part = slice(i, i + CHUNK)
+        frames = np.stack([render(before[part], size), render(now[part], size)], axis=1)
+        yield as_video(frames), as_video(render(goals[part], size))
 
 
 def as_video(frames: np.ndarray) -> Tensor:
@@ -316,13 +350,13 @@ def _success(
     )
 
 
-def _milliseconds(metric: str, values: Mapping[str, np.ndarray], absent: Mapping[str, str]) -> Measured:
+def _milliseconds(metric: str, what: str, values: Mapping[str, np.ndarray], absent: Mapping[str, str]) -> Measured:
     return Measured(
         question="planning",
         metric=metric,
         unit="ms",
         direction="lower",
-        protocol="wall clock of one decision of one agent, from pictures to action",
+        protocol=f"wall clock of {what}",
         values=values,
         absent=absent,
         floorless="a decision that looks at nothing takes no time",

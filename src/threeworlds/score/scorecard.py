@@ -15,7 +15,17 @@ from threeworlds import __version__
 from threeworlds.score.claims import judge_claims
 from threeworlds.score.clips import generate
 from threeworlds.score.estimate import of_exam
-from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, build_exam, corrected, differences_of, rows_of
+from threeworlds.score.exam import (
+    EXAM_SEEDS,
+    PROBE_EPISODES,
+    Answers,
+    Entrant,
+    Exam,
+    build_exam,
+    corrected,
+    differences_of,
+    rows_of,
+)
 from threeworlds.score.films import write_films
 from threeworlds.score.machine import describe_machine
 from threeworlds.score.result import write_result
@@ -23,6 +33,7 @@ from threeworlds.score.seeds import pooled, seeds_of, teams_of
 from threeworlds.types import Difference, Film, Result, Row
 
 if TYPE_CHECKING:
+    from threeworlds.data import ClipStore
     from threeworlds.train import Card
 
 SCHEMA = "threeworlds.result/1"
@@ -42,8 +53,8 @@ QUESTIONS = (
     "cost",
 )
 # Asked by name alone: imitation trains policies, for minutes; reward needs the recipe of that name; physics_iq is
-# another benchmark's measure.
-ON_REQUEST = ("imitation", "reward", "physics_iq")
+# another benchmark's measure; simulator takes a minute, most of it for scenes that no training shows.
+ON_REQUEST = ("imitation", "reward", "physics_iq", "simulator")
 EPISODES_PER_ITEM = 10  # made anew for `score`, so that a tenth of them, the test split, gives the items
 
 logger = logging.getLogger(__name__)
@@ -239,8 +250,19 @@ def seated(options: SeatOptions) -> Iterator[tuple[Exam, list[Entrant], Mapping[
         count = EPISODES_PER_ITEM * options.items
         drawn: dict[str, Any] = {"seed": EXAM_SEEDS + options.seed, "options": options.world_options}
         store = generate(options.world, clips, episodes=count, size=size, **drawn)
-        exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
+        asked: dict[str, Any] = {"items": options.items, "seed": options.seed, "options": options.world_options}
+        exam = build_exam(store, helpers=helpers(store, Path(folder), count, drawn["seed"]), **asked)
         yield exam, [entrant for entrant, _ in pairs], store.summary()
+
+
+def helpers(store: ClipStore, folder: Path, count: int, seed: int) -> ClipStore:
+    """Clips for probes and code maps: the store, or the world as it is without options where all of the store is kept
+    for testing (held-out combinations).
+    """
+    if len(store.split("train")):
+        return store
+    most = min(count, EPISODES_PER_ITEM * PROBE_EPISODES // 8)  # eight of ten train
+    return generate(store.spec.world, folder / "helpers", episodes=most, size=store.spec.height, seed=seed)
 
 
 def checked_questions(text: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from threeworlds.score.exam import RESAMPLES, Answers, Entrant, Exam, Measured, groups_of
 from threeworlds.score.stats import interquartile_mean, probability_of_improvement, seeds_interval
-from threeworlds.types import Row
+from threeworlds.types import Reference, Row
 
 SHOWN = {  # question, metric -> what it is called where it stands for a route
     ("prediction", "mse_h1"): "next_frame_error",
@@ -132,7 +132,8 @@ def spoken_rows(parts: Sequence[Measured], exam: Exam, seeds: str) -> list[Row]:
             return probability_of_improvement(a, b, first.direction)
 
         row = _row(exam, first, seeds, route, f"{name}_better_than_{other}", better, scores[route], scores[other])
-        rows.append(replace(row, unit="of pairs", direction="higher", floor=0.5, floor_name="a coin"))
+        row = replace(row, unit="of pairs", direction="higher", floor=0.5, floor_name="a coin")
+        rows.append(replace(row, references={"a coin": Reference(kind="floor", value=0.5, low=0.5, high=0.5)}))
     return rows
 
 

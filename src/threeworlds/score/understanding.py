@@ -67,7 +67,7 @@ def _read(
         found += [_few_labels(exam, metrics[0], states, absent, n) for n in LABELS if n <= len(exam.train.state)]
     how = "linear probe on states predicted that far"
     for metric in metrics:
-        for horizon in exam.horizons if not metric.classes else ():
+        for horizon in exam.horizons:
             values = {route: ahead[route].read(metric, exam, states[route][0][0], horizon) for route in ahead}
             still = {r: (STILL, each.read_still(metric, exam, states[r][0][0], horizon)) for r, each in ahead.items()}
             found.append(_measured(metric, f"_h{horizon}", how, values, still, shy))
@@ -230,7 +230,7 @@ class Ahead:
 
     def _read(self, states: np.ndarray, metric: _Metric, exam: Exam, train: np.ndarray, horizon: int) -> Read:
         assert exam.test.state is not None
-        read = linear(train, metric.targets(exam), (states - self.mean) / self.std)
+        read = metric.answer(exam, linear(train, metric.targets(exam), (states - self.mean) / self.std))
         return read, metric.truth(_truth(exam.test.state, exam))[:, horizon : horizon + 1]
 
     def error(self, horizon: int) -> np.ndarray:

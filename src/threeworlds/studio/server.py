@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from importlib.resources import files
@@ -150,13 +151,21 @@ def serve(app: web.Application, *, port: int, ready: Callable[[str], None]) -> N
     asyncio.run(_serve(app, port, ready))
 
 
+async def _open(site: web.TCPSite, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ValueError(f"port {port} of this machine cannot be had: {why}; 0 is any that is free") from error
+
+
 async def _serve(app: web.Application, port: int, ready: Callable[[str], None]) -> None:
     from aiohttp import web
 
     runner = web.AppRunner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await _open(web.TCPSite(runner, "127.0.0.1", port), port)
         ready(f"http://127.0.0.1:{runner.addresses[0][1]}/")
         await asyncio.Event().wait()
     finally:

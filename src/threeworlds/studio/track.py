@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHOWN = 12  # frames above the track
+FORMATS = (".png", ".svg")
+
+
+def check_picture(path: Path) -> None:
+    """A ValueError unless a track can be drawn to a file of that suffix."""
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"a track is drawn as {' or '.join(FORMATS)}; got {path.name!r}")
 
 
 def draw_track(video: np.ndarray, codes: Sequence[int], labels: Sequence[str], path: Path, *, fps: float) -> None:
@@ -18,6 +25,7 @@ def draw_track(video: np.ndarray, codes: Sequence[int], labels: Sequence[str], p
 
     ``labels`` holds what to write beside each code's row.
     """
+    check_picture(path)
     import matplotlib
 
     matplotlib.use("agg")

@@ -65,6 +65,10 @@ def load_model(path: str | Path) -> tuple[nn.Module, Card]:
     that the built model has, of the same shape and type.
     """
     path = Path(path)
+    if not (path / "config.json").exists():
+        raise ModelFileError(
+            f"{path}: no model there (no config.json); `threeworlds zoo list` names those that come along"
+        )
     config_file, card_file = path / "config.json", path / "card.json"
     document = _read_json(config_file, ("schema", "route", "recipe", "config", "spec"))
     rest = _read_json(card_file, ("schema", "recipe", "seed", "data_hash", "split_hash", "command", "ledger", "scores"))

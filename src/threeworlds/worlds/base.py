@@ -136,7 +136,8 @@ class World:
 class WorldEnv(gymnasium.Env[np.ndarray, Any]):
     """A world as a Gymnasium environment: observation uint8 [h, w, 3], ``info["state"]`` float32 [s].
 
-    Reward is always 0 and an episode never ends by itself. ``reset(options={"state": ...})`` starts in that state.
+    The reward of a step is that of the world's task, in [0, 1], and 0 where it has none. An episode never ends by
+    itself. ``reset(options={"state": ...})`` starts in that state.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own convention)
@@ -165,7 +166,8 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
         if not self.action_space.contains(action):
             raise ValueError(f"action {action!r} is not in {self.action_space}")
         self.state = self.simulator.step(action)
-        return self._frame(), 0.0, False, False, {"state": self.state.copy()}
+        reward = 0.0 if self.world.task is None else float(self.world.task.reward(self.state))
+        return self._frame(), reward, False, False, {"state": self.state.copy()}
 
     def render(self) -> np.ndarray:
         """The current frame, uint8 [h, w, 3]."""

@@ -81,15 +81,19 @@ def _text(state: bytes, offset: int) -> tuple[bytes, int]:
 
 def procgen() -> Any:
     """The class that makes the game; empty modules stand in for what it imports and never uses without a window."""
+    stand_ins = []
     for name in UNUSED:
         try:
             import_module(name)
         except ImportError:
             sys.modules[name] = ModuleType(name)
+            stand_ins.append(name)
     vars(sys.modules["gym.envs.registration"]).setdefault("register", lambda **_: None)
     try:
         return import_module("procgen").ProcgenGym3Env
     except ImportError as error:
+        for name in stand_ins:  # nobody else shall take them for the packages
+            del sys.modules[name]
         raise MissingGame(f"coinrun needs more packages ({error}): {NEEDS}") from error
 
 

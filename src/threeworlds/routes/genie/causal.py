@@ -29,7 +29,10 @@ class CausalDynamics(Dynamics):
         self.span = 1 + self.count
         self.tokens = TokenEmbedding(len(codebook), codebook.shape[1], config.width)
         self.actions = nn.Embedding(codes + 1, config.width)
-        self.blocks = nn.ModuleList(CausalBlock(config.width, config.heads) for _ in range(config.layers))
+        self.head_width = config.head_width or config.width // config.heads
+        self.blocks = nn.ModuleList(
+            CausalBlock(config.width, config.heads, config.head_width, config.mlp) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.read_out = TokenScores(len(codebook), codebook.shape[1], config.width)
         nn.init.normal_(self.actions.weight, std=0.5)
@@ -55,7 +58,8 @@ class CausalDynamics(Dynamics):
     def next_frame(
         self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
     ) -> tuple[Tensor, Cache]:
-        """Token after token; ``refinements`` has no meaning here."""
+        """Token after token."""
+        self.passes(refinements)
         free, unguided = past, self.config.guidance == 1
         given, without = self.actions(code)[:, None], self.actions(torch.full_like(code, self.null))[:, None]
         made: list[Tensor] = []
@@ -69,6 +73,17 @@ class CausalDynamics(Dynamics):
             given = without = self.tokens(made[-1], self.codebook)
         past = self._run(given, past, time * self.span + self.count)[1]
         return torch.cat(made, dim=1), past
+
+    def passes(self, refinements: int | None = None) -> int:
+        """One a token, and one for the action: there is nothing to choose."""
+        if refinements is not None:
+            raise ValueError(f"refinements {refinements!r}: a causal dynamics makes a frame token after token")
+        return self.span
+
+    @property
+    def in_play(self) -> int | None:
+        """No choice."""
+        return None
 
     @torch.no_grad()
     def surprise(self, tokens: Tensor, codes: Tensor) -> Tensor:
@@ -93,17 +108,17 @@ class CausalDynamics(Dynamics):
         place = torch.arange(first, first + places)
         cells = torch.cat([torch.zeros(1, 2), grid_positions(*self.grid) + 1])
         positions = torch.cat([(place // self.span)[:, None].float(), cells[place % self.span]], dim=1)
-        return rope_table(positions.to(self.actions.weight.device), self.config.width // self.config.heads)
+        return rope_table(positions.to(self.actions.weight.device), self.head_width)
 
 
 class CausalBlock(nn.Module):
     """Causal attention and an MLP, each after a norm."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_width: int | None, mlp: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.attention = Attention(width, heads)
-        self.mlp = FeedForward(width)
+        self.attention = Attention(width, heads, head_width=head_width)
+        self.mlp = FeedForward(width, mlp)
 
     def forward(self, z_bsd: Tensor, rope: Rope, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
         x = self.norms[0](z_bsd)

@@ -11,6 +11,7 @@ Legend: b batch, t frames, n tokens a frame, d width, v token values, c channels
 from __future__ import annotations
 
 from math import cos, pi
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from threeworlds.routes.genie.recipes import DynamicsConfig
 from threeworlds.types import Batch
 
 Cache = list[KeyValue]  # one a layer, over the finished frames
+IN_PLAY = 2  # passes a frame in play: as near to the truth as four, and nearly twice as fast (docs/log.md)
 
 
 class Dynamics(nn.Module):
@@ -42,6 +44,7 @@ class Dynamics(nn.Module):
         A ``learnt`` one is not known yet: :meth:`take_codebook` brings it, before the dynamics learn.
         """
         super().__init__()
+        checked_passes(config.refinements)
         self.config, self.values, self.null, self.grid = config, len(codebook), codes, grid
         self.register_buffer("codebook", codebook, persistent=learnt)
 
@@ -58,9 +61,18 @@ class Dynamics(nn.Module):
     ) -> tuple[Tensor, Cache]:
         """The frame at ``time`` that code [b] leads to -> tokens [b, n] and the longer cache.
 
-        ``refinements``: passes, where a frame is made in several; None: the recipe's.
+        ``refinements``: see :meth:`passes`.
         """
         raise NotImplementedError
+
+    def passes(self, refinements: int | None = None) -> int:
+        """Passes that a frame takes: as many ``refinements`` as asked for, None: the recipe's."""
+        return self.config.refinements if refinements is None else checked_passes(refinements)
+
+    @property
+    def in_play(self) -> int | None:
+        """``refinements`` in play, unless asked otherwise; None: it has no choice."""
+        return IN_PLAY
 
     def surprise(self, tokens: Tensor, codes: Tensor) -> Tensor:
         """How little each frame was to be expected from those before it and its code: [b, t], NaN at the first."""
@@ -97,7 +109,10 @@ class MaskedDynamics(Dynamics):
         super().__init__(config, codebook, codes, grid, learnt)
         self.tokens = TokenEmbedding(len(codebook), codebook.shape[1], config.width)
         self.actions = nn.Embedding(codes + 1, 2 * config.width)
-        self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
+        self.head_width = config.head_width or config.width // config.heads
+        self.blocks = nn.ModuleList(
+            SpaceTimeBlock(config.width, config.heads, config.head_width, config.mlp) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.read_out = TokenScores(len(codebook), codebook.shape[1], config.width)
         nn.init.normal_(self.actions.weight, std=0.5)
@@ -156,7 +171,7 @@ class MaskedDynamics(Dynamics):
         self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
     ) -> tuple[Tensor, Cache]:
         """Fill one frame by MaskGIT's confidence schedule."""
-        count, passes = self.grid[0] * self.grid[1], refinements or self.config.refinements
+        count, passes = self.grid[0] * self.grid[1], self.passes(refinements)
         tokens = torch.full((len(code), 1, count), self.mask)
         for step in range(passes):
             logits = self._guided(tokens, code[:, None], past, time)
@@ -197,11 +212,18 @@ class MaskedDynamics(Dynamics):
         return torch.cat([prepended, self.tokens(tokens, self.codebook) + added], dim=2)
 
     def _ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
-        head, device = self.config.width // self.config.heads, self.actions.weight.device
+        head, device = self.head_width, self.actions.weight.device
         cells = grid_positions(*self.grid) + 1  # the action stands at the origin
         space = torch.cat([torch.zeros(1, 2), cells]).to(device)
         time = grid_positions(first + frames)[first:].to(device)
         return rope_table(space, head), rope_table(time, head)
+
+
+def checked_passes(refinements: int) -> int:
+    """``refinements``, if a frame can be made in so many passes."""
+    if not isinstance(refinements, Integral) or refinements < 1:
+        raise ValueError(f"refinements {refinements!r}: passes a frame, a whole number of at least 1")
+    return refinements
 
 
 class TokenEmbedding(nn.Module):

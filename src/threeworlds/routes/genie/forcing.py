@@ -33,7 +33,10 @@ class DiffusionDynamics(Dynamics):
         self.read_in = nn.Linear(codebook.shape[1], config.width)
         self.level = nn.Sequential(nn.Linear(1, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
         self.actions = nn.Embedding(codes + 1, 2 * config.width)
-        self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
+        self.head_width = config.head_width or config.width // config.heads
+        self.blocks = nn.ModuleList(
+            SpaceTimeBlock(config.width, config.heads, config.head_width, config.mlp) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.read_out = nn.Linear(config.width, codebook.shape[1])
         nn.init.normal_(self.actions.weight, std=0.5)
@@ -57,10 +60,9 @@ class DiffusionDynamics(Dynamics):
         prepended, added = self.actions(codes)[:, :, None].chunk(2, dim=-1)
         added = added + self.level(level[..., None])[:, :, None]
         z, kept = torch.cat([prepended + added, self.read_in(x_t) + added], dim=2), []
-        head = self.config.width // self.config.heads
         cells = torch.cat([torch.zeros(1, 2), grid_positions(*self.grid) + 1])
-        space = rope_table(cells.to(z.device), head)
-        time = rope_table(grid_positions(first + x_t.shape[1])[first:].to(z.device), head)
+        space = rope_table(cells.to(z.device), self.head_width)
+        time = rope_table(grid_positions(first + x_t.shape[1])[first:].to(z.device), self.head_width)
         for layer, block in enumerate(self.blocks):
             z, key_value = block(z, space, time, past[layer] if past else None)
             kept.append(key_value)
@@ -88,7 +90,7 @@ class DiffusionDynamics(Dynamics):
                 clean = self.guided(clean, self.estimate(x, level, torch.full_like(codes, self.null), past, time)[0])
             return STRAIGHT.velocity(clean, x, level[..., None, None])
 
-        x = euler(velocity, torch.randn(shape, generator=generator), time_grid(refinements or self.config.refinements))
+        x = euler(velocity, torch.randn(shape, generator=generator), time_grid(self.passes(refinements)))
         tokens = self.nearest(x)
         kept = self.estimate(self.codebook[tokens], torch.ones(codes.shape), codes, past, time)[1]
         return tokens[:, 0], kept

@@ -24,7 +24,6 @@ from threeworlds.routes.genie.recipes import LatentActionConfig
 from threeworlds.routes.genie.transformer import SpaceTimeNet, from_patches, patch_grid, to_patches
 from threeworlds.types import Batch
 
-SIZE = 32  # the model looks at pictures of about this many pixels a side; larger frames are averaged down
 DECAY = 0.95  # of the codebook's running means: a dead code waits 60 steps for its reset
 RARE = 0.02  # of the steps: a button used less than that is not what the world does by itself
 PROBED = 4  # clips of a batch on which another step's code is tried
@@ -41,7 +40,7 @@ class LatentAction(nn.Module):
         """``actions``: how many true ones there are, where some steps are labelled."""
         super().__init__()
         self.config = config
-        self.pool = max(1, min(height, width) // SIZE)
+        self.pool = max(1, min(height, width) // config.pixels)
         self.height, self.width = height // self.pool, width // self.pool
         self.watch = CollapseWatch()
         self.register_buffer("rest", torch.zeros((), dtype=torch.long))

@@ -27,7 +27,10 @@ DYNAMICS = {"masked": MaskedDynamics, "causal": CausalDynamics, "diffusion": Dif
 
 
 class Genie(nn.Module):
-    """Plays, Predicts (given latent actions, or letting it run), Represents, Reconstructs, and is Surprised."""
+    """Plays, Predicts (given latent actions, or letting it run), Represents, Reconstructs, and is Surprised.
+
+    Dreams: it is played a frame at a time. Tokenizes, and Refines.
+    """
 
     control: Literal["none", "action", "code"] = "code"
 
@@ -36,6 +39,7 @@ class Genie(nn.Module):
         self.config, self.spec = config, spec
         self.n_codes = config.actions.codes
         self.tokenizer = build_tokenizer(config.tokenizer, spec.height, spec.width)
+        self.n_tokens = self.tokenizer.size
         known = spec.action.size if spec.action.kind == "discrete" else 0
         self.actions = build_latent_action(config.actions, spec.height, spec.width, known)
         codebook = self.tokenizer.codes(torch.arange(self.tokenizer.size))
@@ -46,23 +50,28 @@ class Genie(nn.Module):
     @torch.no_grad()
     def infer_codes(self, video: Tensor) -> Tensor:
         """video [b, t, c, h, w] -> the latent action of each step, int64 [b, t - 1]."""
-        return self.actions.infer_codes(video)
+        return self.actions.infer_codes(self._checked(video))
+
+    @torch.no_grad()
+    def tokenize(self, video: Tensor) -> Tensor:
+        """video [b, t, c, h, w] -> tokens int64 [b, t, n]."""
+        return self.tokenizer.encode(self._checked(video))
 
     @torch.no_grad()
     def represent(self, video: Tensor) -> State:
         """The quantized codes of each frame, laid flat."""
-        return State(z=self.tokenizer.codes(self.tokenizer.encode(video)).flatten(2))
+        return State(z=self.tokenizer.codes(self.tokenize(video)).flatten(2))
 
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> Tensor:
         """Through the tokens and back."""
-        return self.tokenizer.decode(self.tokenizer.encode(video))
+        return self.tokenizer.decode(self.tokenize(video))
 
     @torch.no_grad()
     def predict(self, context: Tensor, frames: int, *, action: Tensor | None = None, seed: int = 0) -> Imagined:
         """Continue ``context`` by ``frames`` frames under latent actions, or under none: it runs on."""
         start = perf_counter()
-        codes = self._codes(context, frames, action)
+        codes = self._codes(self._checked(context), frames, action)
         generator = torch.Generator().manual_seed(seed)
         past, time = self.remember(context, codes[:, : context.shape[1] - 1])
         made = list(self.tokenizer.encode(context).unbind(1)) if self.tokenizer.memory else []
@@ -77,7 +86,7 @@ class Genie(nn.Module):
     def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
         """Negative log-likelihood of each frame's tokens under the latent action seen in it. ``action`` is not used."""
         codes = F.pad(self.infer_codes(video), (1, 0), value=self.dynamics.null)
-        return self.dynamics.surprise(self.tokenizer.encode(video), codes)
+        return self.dynamics.surprise(self.tokenize(video), codes)
 
     def remember(self, context: Tensor, codes: Tensor) -> tuple[Cache, int]:
         """Take in finished frames [b, k, c, h, w] and the codes [b, k - 1] between them -> cache, next frame's time."""
@@ -86,24 +95,44 @@ class Genie(nn.Module):
         past = self.dynamics.remember(tokens, led_here)
         return self.dynamics.forget(past), context.shape[1]
 
-    def as_world(self) -> GenieWorld:
-        """Its dream as a Gymnasium environment, one frame at a time."""
+    def as_world(self, *, refinements: int | None = None) -> GenieWorld:
+        """Its dream as a Gymnasium environment, one frame at a time, made in so many passes (None: few, for speed)."""
         from threeworlds.routes.genie.world import GenieWorld  # here: the world imports this file
 
-        return GenieWorld(self)
+        return GenieWorld(self, refinements=refinements)
+
+    @property
+    def passes(self) -> int:
+        """Passes a frame in `predict`."""
+        return self.dynamics.passes()
+
+    @property
+    def passes_in_play(self) -> int:
+        """Passes a frame in play, unless asked otherwise."""
+        return self.dynamics.passes(self.dynamics.in_play)
+
+    def _checked(self, video: Tensor) -> Tensor:
+        size = (3, self.spec.height, self.spec.width)
+        if video.dim() != 5 or video.shape[2:] != size or video.shape[1] == 0:
+            raise ValueError(f"frames {tuple(video.shape)}; needed: (b, k, {', '.join(map(str, size))}), k at least 1")
+        return video
 
     def _codes(self, context: Tensor, frames: int, action: Tensor | None) -> Tensor:
         given = context.shape[1] - 1
+        if frames < 1:
+            raise ValueError(f"{frames} new frames; at least 1")
         if action is None:
             seen = self.actions.infer_codes(context) if given else torch.zeros(len(context), 0, dtype=torch.long)
             return self.told(F.pad(seen, (0, frames), value=self.dynamics.null))
-        if action.shape[1] != given + frames:
+        if action.is_floating_point() or action.shape != (len(context), given + frames):
             raise ValueError(
-                f"{action.shape[1]} codes for {given + 1} given and {frames} new frames; needs {given + frames}"
+                f"codes {action.dtype} {tuple(action.shape)} for {given + 1} given and {frames} new frames of "
+                f"{len(context)} clips; needed: integers ({len(context)}, {given + frames})"
             )
-        if action.min() < 0 or action.max() > self.dynamics.null:
+        wrong = action[(action < 0) | (action > self.dynamics.null)]
+        if len(wrong):
             raise ValueError(
-                f"code {int(action.max())}; allowed: 0 to {self.n_codes - 1}, or {self.dynamics.null} for none"
+                f"code {int(wrong[0])}; allowed: 0 to {self.n_codes - 1}, or {self.dynamics.null} for none"
             )
         return self.told(action)
 

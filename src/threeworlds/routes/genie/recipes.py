@@ -14,6 +14,8 @@ class TransformerConfig:
     width: int = 128
     layers: int = 3
     heads: int = 4
+    head_width: int | None = None  # None: heads share the width among them
+    mlp: float = 4.0  # inner width of the MLPs, as a multiple of the width
     patch: int = 8  # pixels a side
 
 
@@ -47,6 +49,7 @@ class LatentActionConfig:
     """
 
     kind: Literal["continuous", "vq"] = "continuous"
+    pixels: int = 32  # pictures are looked at with about so many a side; larger ones are averaged down
     channels: tuple[int, int, int] = (32, 48, 64)  # continuous
     kl: float = 7e-3  # continuous: price of a nat of code, as a part of what copying the last frame loses
     transformer: TransformerConfig = field(default_factory=TransformerConfig)  # vq
@@ -74,8 +77,10 @@ class DynamicsConfig:
     width: int = 128
     layers: int = 4
     heads: int = 4
+    head_width: int | None = None  # None: heads share the width among them
+    mlp: float = 4.0  # inner width of the MLPs, as a multiple of the width
     frames: int = 8
-    action_dropout: float = 0.15  # part of the clips that train without actions (guidance, and the null action)
+    action_dropout: float = 0.15  # part of the clips that train without actions: what guidance leads away from
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
     rehearsed: float = 0.0  # masked: part of the clips whose context is the model's own guesses, against drift
     clean: float = 0.5  # masked, diffusion: part of the frames that are wholly given
@@ -112,7 +117,9 @@ def base() -> GenieConfig:
     return GenieConfig(
         tokenizer=TokenizerConfig(channels=(24, 48, 64), share=0.25),
         actions=LatentActionConfig(share=0.1),
-        dynamics=DynamicsConfig(layers=5, rehearsed=0.4, refinements=6, temperature=0.0),
+        dynamics=DynamicsConfig(
+            layers=5, rehearsed=0.4, batch_size=8, learning_rate=1.2e-3, refinements=6, temperature=0.0
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threeworlds.routes.genie.model import Genie, stages
+from threeworlds.routes.genie.paper import PAPER
 from threeworlds.routes.genie.recipes import RECIPES
 from threeworlds.types import Route
 
@@ -19,4 +20,5 @@ ROUTE = Route(
         "action_latent": "a few buttons, inferred from pairs of frames",
         "predicts": "the next frame's tokens",
     },
+    paper=PAPER,
 )

@@ -18,9 +18,11 @@ class SpaceTimeNet(nn.Module):
 
     def __init__(self, config: TransformerConfig, inputs: int, outputs: int, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.head_width, self.grid = config.width // config.heads, grid
+        self.head_width, self.grid = config.head_width or config.width // config.heads, grid
         self.read_in = nn.Linear(inputs, config.width)
-        self.blocks = nn.ModuleList(SpaceTimeBlock(config.width, config.heads) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            SpaceTimeBlock(config.width, config.heads, config.head_width, config.mlp) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.read_out = nn.Linear(config.width, outputs)
 

@@ -11,7 +11,7 @@ import torch
 from threeworlds.routes.genie.dynamics import Cache
 from threeworlds.routes.genie.model import Genie
 
-REFINEMENTS = 2  # passes a frame in play: as near to the truth as four, and nearly twice as fast (docs/log.md)
+START = ("image", "video")  # options of a reset
 
 
 class GenieWorld(gym.Env[np.ndarray, Any]):
@@ -29,16 +29,20 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         model: Genie,
         *,
         first: np.ndarray | None = None,
-        refinements: int = REFINEMENTS,
+        refinements: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """``first``: picture to start from, uint8 [h, w, 3]; without it a grey one."""
+        """``first``: picture to start from, uint8 [h, w, 3]; without it a grey one.
+
+        ``refinements``: passes a frame; without it few, for speed.
+        """
         shape = (model.spec.height, model.spec.width, 3)
         self.model = model.eval()
-        self.render_mode, self.refinements = render_mode, refinements
+        self.render_mode, self.refinements = render_mode, model.dynamics.in_play if refinements is None else refinements
+        model.dynamics.passes(self.refinements)  # refuses what cannot be
         self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
         self.action_space = gym.spaces.Discrete(model.n_codes + 1)
-        self._first = self._checked(np.full((1, *shape), 127, np.uint8) if first is None else first[None])
+        self._first = np.full((1, *shape), 127, np.uint8) if first is None else self._picture("first", first)
         self._frame = self._first[-1]
         self._past: Cache = []
         self._tokens = torch.zeros(1, 0, 0, dtype=torch.long)  # of the last frames, as far back as decoding looks
@@ -81,12 +85,26 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         return self._frame.copy()
 
     def _prompt(self, options: dict[str, Any]) -> np.ndarray:
+        if not set(options) <= set(START) or len(options) > 1:
+            told = ", ".join(map(str, options))
+            raise ValueError(f"reset options {told}; allowed: one of {' and '.join(START)}, or none")
         if "image" in options:
-            return self._checked(options["image"][None])
-        return self._checked(options["video"]) if "video" in options else self._first
+            return self._picture("image", options["image"])
+        return self._frames("video", options["video"]) if "video" in options else self._first
 
-    def _checked(self, video: np.ndarray) -> np.ndarray:
-        shape = self.observation_space.shape
-        if video.dtype != np.uint8 or video.shape[1:] != shape or len(video) == 0:
-            raise ValueError(f"first frames {video.dtype} {video.shape}; needed: uint8 (k, *{shape})")
+    def _picture(self, name: str, picture: np.ndarray) -> np.ndarray:
+        self._check(name, picture, ())
+        return np.ascontiguousarray(picture[None])
+
+    def _frames(self, name: str, video: np.ndarray) -> np.ndarray:
+        self._check(name, video, ("k",))
         return np.ascontiguousarray(video)
+
+    def _check(self, name: str, frames: np.ndarray, axes: tuple[str, ...]) -> None:
+        """A ValueError unless ``frames`` is an array of frames as the model knows them, after some ``axes``."""
+        shape, leading = (self.model.spec.height, self.model.spec.width, 3), len(axes)
+        needed = f"a numpy array, uint8 ({', '.join(map(str, (*axes, *shape)))})"
+        if not isinstance(frames, np.ndarray):
+            raise ValueError(f"{name}: {type(frames).__name__}; needed: {needed}")
+        if frames.dtype != np.uint8 or frames.ndim != leading + 3 or frames.shape[leading:] != shape or not frames.size:
+            raise ValueError(f"{name}: {frames.dtype} {frames.shape}; needed: {needed}")

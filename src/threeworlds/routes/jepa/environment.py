@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from threeworlds.routes.jepa.model import Jepa
+from threeworlds.routes.jepa.requests import check_actions
 
 
 class LatentWorld(gym.Env[np.ndarray, Any]):
@@ -75,10 +76,9 @@ class LatentWorld(gym.Env[np.ndarray, Any]):
         """
         if self._start is None:
             raise ValueError("roll_out before reset")
-        discrete = isinstance(self.action_space, gym.spaces.Discrete)
-        if actions.dim() != 3 - discrete or (not discrete and actions.abs().max() > 1):
-            raise ValueError(f"actions {tuple(actions.shape)}: needs [n, t, a] in [-1, 1], or [n, t] of a discrete set")
-        z = self.model.predictor.roll_out(self._start.expand(len(actions), -1), actions, actions.shape[1])
+        n, t = (*actions.shape, 1, 1)[:2]
+        check_actions("actions", actions, self.model.spec.action, n, t)
+        z = self.model.predictor.roll_out(self._start.expand(n, -1), actions, t)
         reward = z.new_zeros(z.shape[:2]) if self._goal is None else -self.model.cost(z, self._goal.expand_as(z))
         return z, reward
 

@@ -18,6 +18,7 @@ from threeworlds.nn.attention import Attention, FeedForward, Rope, grid_position
 from threeworlds.nn.regularize import effective_rank
 from threeworlds.routes.jepa.anticollapse import follow
 from threeworlds.routes.jepa.recipes import MaskedConfig
+from threeworlds.routes.jepa.requests import check_frames
 from threeworlds.types import Batch, ClipSpec, Optim, Stage, State
 
 BLOCKS = (4, (0.15, 0.2))  # I-JEPA: how many blocks are hidden, and the part of the frame each takes
@@ -123,7 +124,7 @@ class MaskedObjective(nn.Module):
         loss = distance(said, aim)
         return loss, {
             "over_same": loss.detach() / distance(same.expand_as(aim), aim).clamp_min(1e-9),
-            "rank": effective_rank(known.mean(1)),
+            "rank": effective_rank(known.mean(1)),  # of how clips differ; tokens are normed, so most of them is alike
             "hidden": hidden.float().mean(),
         }
 
@@ -169,6 +170,7 @@ class MaskedJepa(nn.Module):
 
         Chunks are as long as the clips of the training; the last may be shorter.
         """
+        check_frames("video", video, self.spec, "b", "t")
         parts = [self.encoder(part).unflatten(1, (part.shape[1], -1)) for part in video.split(self.config.frames, 1)]
         seen = torch.cat(parts, dim=1)
         return State(z=seen.flatten(2), tokens=seen.shape[2])

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from threeworlds.planning import SEARCHES
+from threeworlds.planning import SEARCHES, find_search
 from threeworlds.planning.search import cheapest
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
@@ -22,6 +22,7 @@ from threeworlds.routes.jepa.flow_decoder import FlowDecoder
 from threeworlds.routes.jepa.objective import OBJECTIVES, DecoderObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
 from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, DecoderConfig, JepaConfig, RewardConfig
+from threeworlds.routes.jepa.requests import check_actions, check_frames
 from threeworlds.routes.jepa.reward import RewardAgent, RewardObjective, payment_of
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
 
@@ -32,9 +33,10 @@ DECODERS: Mapping[str, Callable[[DecoderConfig, int, int, int], StateDecoder | F
 
 
 class Jepa(nn.Module):
-    """Represents, Plans and Acts; Predicts and Reconstructs through the helper decoder."""
+    """Represents, Searches (so Plans) and Acts; Predicts and Reconstructs through the helper decoder."""
 
     control: Literal["none", "action", "code"] = "action"
+    searches = tuple(SEARCHES)
 
     def __init__(self, config: JepaConfig, spec: ClipSpec) -> None:
         super().__init__()
@@ -50,12 +52,14 @@ class Jepa(nn.Module):
 
     @torch.no_grad()
     def represent(self, video: Tensor) -> State:
+        check_frames("video", video, self.spec, "b", "t")
         return State(z=self.encoder(video))
 
     @torch.no_grad()
     def imagine(self, context: Tensor, frames: int, action: Tensor | None = None) -> State:
         """The states of the ``frames`` frames after ``context``; no pixels are made. ``action`` as in ``predict``."""
-        future = self._future(context.shape[1] - 1, frames, action)
+        check_frames("context", context, self.spec, "b", "k")
+        future = self._future(context, frames, action)
         return State(z=self.predictor.roll_out(self.encoder(context)[:, -1], future, frames))
 
     @torch.no_grad()
@@ -68,6 +72,7 @@ class Jepa(nn.Module):
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> Tensor:
         """What the helper decoder reads from the states of the true frames."""
+        check_frames("video", video, self.spec, "b", "t")
         return self.decoder(self.encoder(video)).clamp(-1, 1)
 
     @property
@@ -78,21 +83,28 @@ class Jepa(nn.Module):
     @torch.no_grad()
     def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
         """Squared error of each state as predicted from the one before: [b, t], NaN at the first frame."""
+        check_frames("video", video, self.spec, "b", "t")
+        told = None if self.spec.action.kind == "none" else action
+        if told is not None:
+            check_actions("action", told, self.spec.action, len(video), video.shape[1] - 1)
         z = self.encoder(video)
-        expected = self.predictor(z[:, :-1], None if self.spec.action.kind == "none" else action)
+        expected = self.predictor(z[:, :-1], told)
         return F.pad((expected - z[:, 1:]).square().mean(-1), (1, 0), value=torch.nan)
 
     @torch.no_grad()
-    def plan(self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None) -> Plan:
+    def plan(
+        self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None, search: str = ""
+    ) -> Plan:
         """Search for actions that bring the state near the goal picture's (mode 2).
 
         Args:
             context: [b, k, c, h, w], the last frames.
             goal: [b, c, h, w].
             start: [b, horizon, a], a first guess beside the actor's own, such as the rest of the last plan.
+            search: one of ``searches``; without it, the recipe's.
         """
         self._check_request(context, goal)
-        return self.search(self._now(context), self.goal_state(goal), seed=seed, start=start)
+        return self.search(self._now(context), self.goal_state(goal), seed=seed, start=start, search=search)
 
     @torch.no_grad()
     def act(self, context: Tensor, goal: Tensor) -> Tensor:
@@ -113,19 +125,25 @@ class Jepa(nn.Module):
         """The next action for the task's reward, int64 [b] or [b, a]: context [b, k, c, h, w], the last frames."""
         if self.earner is None:
             raise ValueError("this model has no actor for a reward: train it with a recipe that has one, `reward`")
+        check_frames("context", context, self.spec, "b", "k")
         return self.earner.act(self._now(context))
 
     @torch.no_grad()
     def goal_state(self, goal: Tensor) -> Tensor:
         """[b, c, h, w] -> [b, d]: the state of standing still there."""
+        check_frames("goal", goal, self.spec, "b")
         still = goal[:, None].expand(-1, self.config.world.stack, -1, -1, -1)
         return self.encoder(still)[:, -1]
 
     @torch.no_grad()
-    def search(self, now: Tensor, goal: Tensor, *, seed: int, start: Tensor | None = None) -> Plan:
+    def search(self, now: Tensor, goal: Tensor, *, seed: int, start: Tensor | None = None, search: str = "") -> Plan:
         """``plan`` between states [b, d] and [b, d]."""
         planner, actions = self.config.planner, self.spec.action.size
-        guesses = [] if start is None else [self._checked_start(start, len(now))]
+        chosen = find_search(search or planner.search)
+        guesses = []
+        if start is not None:
+            check_actions("start", start, self.spec.action, len(now), planner.horizon)
+            guesses.append(start)
         if self.actor is not None:
             guesses.append(imagined_actions(self.actor, self.predictor, now, goal, planner.horizon))
 
@@ -138,7 +156,7 @@ class Jepa(nn.Module):
         guess = now.new_zeros(len(now), planner.horizon, actions)
         if guesses:
             guess = cheapest(cost, torch.stack(guesses, dim=1)).action if len(guesses) > 1 else guesses[0]
-        return SEARCHES[planner.search](
+        return chosen(
             cost,
             guess,
             generator=torch.Generator().manual_seed(seed),
@@ -163,35 +181,30 @@ class Jepa(nn.Module):
         if config.critic is None or self.spec.action.kind != "continuous":
             raise ValueError(
                 f"an actor learns from a critic, and for continuous actions; here critic={config.critic} "
-                f"and {self.spec.action.kind} actions: set actor and critic to None"
+                f"and {self.spec.action.kind} actions: leave the actor out (--set actor=none)"
             )
         return Actor(config.actor, config.world.state, self.spec.action.size)
-
-    def _checked_start(self, start: Tensor, batch: int) -> Tensor:
-        needed = (batch, self.config.planner.horizon, self.spec.action.size)
-        if tuple(start.shape) != needed or not bool(start.abs().max() <= 1):
-            raise ValueError(f"start {tuple(start.shape)}: needs actions {needed} in [-1, 1]")
-        return start
 
     def _check_request(self, context: Tensor, goal: Tensor) -> None:
         if self.spec.action.kind != "continuous":
             raise ValueError(f"planning needs continuous actions; these are {self.spec.action.kind}")
-        frame = (3, self.spec.height, self.spec.width)
-        if context.dim() != 5 or tuple(context.shape[2:]) != frame or goal.shape != (len(context), *frame):
-            raise ValueError(
-                f"context {tuple(context.shape)} and goal {tuple(goal.shape)}: needs [b, k, 3, h, w] and "
-                f"[b, 3, h, w] with frames of {frame[1]} x {frame[2]} pixels"
-            )
+        check_frames("context", context, self.spec, "b", "k")
+        check_frames("goal", goal, self.spec, "b")
+        if len(context) != len(goal):
+            raise ValueError(f"{len(context)} contexts and {len(goal)} goals: needs a goal for each")
 
-    def _future(self, given: int, frames: int, action: Tensor | None) -> Tensor | None:
+    def _future(self, context: Tensor, frames: int, action: Tensor | None) -> Tensor | None:
+        """Of the actions from the first frame on, those that lead to new frames."""
         if action is None:
             return None
         if self.spec.action.kind == "none":
             raise ValueError("this model was trained on clips without actions; call it without them")
-        if action.shape[1] != given + frames:
+        given = context.shape[1] - 1
+        if action.dim() > 1 and action.shape[1] != given + frames:
             raise ValueError(
                 f"{action.shape[1]} actions for {given + 1} given and {frames} new frames; needs {given + frames}"
             )
+        check_actions("action", action, self.spec.action, len(context), given + frames)
         return action[:, given:]
 
 

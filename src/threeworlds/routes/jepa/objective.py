@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from threeworlds.nn.losses import moving_weight
-from threeworlds.nn.regularize import effective_rank, sigreg
+from threeworlds.nn.regularize import raw_rank, sigreg
 from threeworlds.routes.jepa.anticollapse import GUARDS, Reconstruction
 from threeworlds.routes.jepa.flow_decoder import FlowDecoder
 from threeworlds.routes.jepa.parts import Encoder, InverseDynamics, Predictor, StateDecoder
@@ -140,10 +140,10 @@ def predicted_states(
 
 @torch.no_grad()
 def monitors(z: Tensor, predictor: Predictor, action: Tensor | None) -> dict[str, Tensor]:
-    """Whether the state is alive, in numbers that a collapse moves.
+    """Whether the state is alive. A collapse to a point moves the first two; the others are ratios, blind to scale.
 
     - sigreg: 1.05 for a Gaussian, up to 0.4 b for a point.
-    - rank: effective number of directions in which states differ; near 1, collapse.
+    - rank: effective number of directions of the states as they are, their mean one of them; 1, collapse.
     - speed: mean change in a step as a part of the spread over the batch; near 0, only what never changes is left.
     - over_copy: prediction error as a part of that of predicting no change; 1, nothing is predicted.
     - shuffled: error under other clips' actions as a multiple of that under their own; 1, actions are ignored.
@@ -156,7 +156,7 @@ def monitors(z: Tensor, predictor: Predictor, action: Tensor | None) -> dict[str
     other = action.roll(1, 0) if action is not None else None
     return {
         "sigreg": sigreg(z[:, 0], 16),
-        "rank": effective_rank(z[:, 0]),
+        "rank": raw_rank(z[:, 0]),
         "speed": (moved / spread.clamp_min(1e-9)).sqrt(),
         "over_copy": error / moved.clamp_min(1e-9),
         "shuffled": (predictor(first, other) - after).square().mean() / error,

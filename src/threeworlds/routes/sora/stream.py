@@ -1,8 +1,9 @@
 """Streaming: a clip without end, made chunk by chunk, with what earlier frames said kept as keys and values.
 
 Under the causal mask (``GeneratorConfig.causal``) a given frame does not look at later ones, so its keys and values
-never change: a chunk costs the same however long the film is (block-causal diffusion with a cache: CausVid,
-arXiv 2412.07772; Self-Forcing, arXiv 2506.08009). The window slides: the oldest frames are forgotten.
+never change (block-causal diffusion with a cache: CausVid, arXiv 2412.07772; Self-Forcing, arXiv 2506.08009). The
+window slides: the oldest frames are forgotten, and frames are numbered from the first that is kept. So a chunk costs
+the same, and its positions are as exact, however long the film is.
 
 Legend: b batch, t frames, c latent channels, y x latent grid.
 """
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from threeworlds.flow.path import PATHS
 from threeworlds.flow.solver import solver_named, time_grid
-from threeworlds.nn.attention import KeyValue
+from threeworlds.nn.attention import KeyValue, rope_table, rotate
 from threeworlds.routes.sora.generator import Generator, given_frames
 from threeworlds.routes.sora.model import Sora, first_noise
 
@@ -37,9 +38,10 @@ class Stream:
     ) -> None:
         self.generator, self.keep, self.cached = generator, keep, cached
         self.words = generator.words(captions)
-        self.latent = context[:, :0]
-        self.group: list[int] = []  # first frame of the chunk that each frame came with
+        self.latent = context[:, :0]  # of the frames that are kept
+        self.group: list[int] = []  # for each of them, the first frame of the chunk that it came with
         self.past: list[KeyValue] | None = None
+        self.longest = 0  # chunk so far
         self._commit(context)
 
     def extend(self, noise: Tensor, *, solver: str, steps: int) -> Tensor:
@@ -59,9 +61,20 @@ class Stream:
         kept = self._run(chunk, torch.ones(chunk.shape[:2], device=chunk.device))[1] if self.cached else None
         self.group += [len(self.group)] * chunk.shape[1]
         self.latent = torch.cat([self.latent, chunk], dim=1)
+        self.longest = max(self.longest, chunk.shape[1])
+        gone = max(0, len(self.group) - self._reach)
+        self.latent = self.latent[:, gone:]
+        self.group = [first - gone for first in self.group[gone:]]
         if kept is not None:
             tokens = self.keep * chunk.shape[-2] * chunk.shape[-1] // self.generator.patch**2
-            self.past = [(key[..., -tokens:, :], value[..., -tokens:, :]) for key, value in kept]
+            self.past = [(renumbered(key[..., -tokens:, :], gone), value[..., -tokens:, :]) for key, value in kept]
+
+    @property
+    def _reach(self) -> int:
+        """Frames to keep. Without a cache, what a frame says in a block depends on those it saw in the block before."""
+        if self.cached:
+            return max(self.keep, ANCHORS)
+        return len(self.generator.blocks) * (self.keep + self.longest) + ANCHORS
 
     def _run(self, x: Tensor, time: Tensor) -> tuple[Tensor, list[KeyValue]]:
         """The network on a chunk after all that came before."""
@@ -92,6 +105,11 @@ class Stream:
         return ~ahead & (frame[None] >= first[:, None] - self.keep)
 
 
+def renumbered(key: Tensor, gone: int) -> Tensor:
+    """Keys [b, h, n, e] of frames whose numbers are ``gone`` less from now on."""
+    return rotate(key, rope_table(torch.tensor([[-float(gone), 0.0, 0.0]], device=key.device), key.shape[-1]))
+
+
 @torch.no_grad()
 def stream(
     model: Sora,
@@ -116,12 +134,12 @@ def stream(
         raise ValueError(f"chunk={chunk}: this model streams 1 to {config.frames - 1} frames at a time")
     keep = config.frames - chunk
     context = model.autoencoder.encode(video[:, -keep:])
-    state = Stream(model.generator, context, captions, keep=keep, cached=cached)
+    state, seen = Stream(model.generator, context, captions, keep=keep, cached=cached), context
     draw = torch.Generator().manual_seed(seed)
     shape = (len(context), chunk, *context.shape[2:])
     scale = torch.tensor([first_noise(config, caption) for caption in captions])[:, None, None, None, None]
     while True:
         noise = scale * torch.randn(shape, generator=draw).to(context)
-        state.extend(noise, solver=solver or config.solver, steps=steps or config.steps)
-        seen = state.latent[:, -(chunk + model.autoencoder.memory) :]
+        made = state.extend(noise, solver=solver or config.solver, steps=steps or config.steps)
+        seen = torch.cat([seen, made], dim=1)[:, -(chunk + model.autoencoder.memory) :]
         yield model.autoencoder.decode(seen)[:, -chunk:]

@@ -10,15 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import ceil, inf
 from time import perf_counter
 
 import torch
 from torch import Tensor
 
+from threeworlds.flow.solver import solver_named
 from threeworlds.nn.conv import FACTOR
 from threeworlds.routes.sora.model import Sora
 from threeworlds.routes.sora.rollout import Fill, anew, between
+from threeworlds.routes.sora.stream import stream
 from threeworlds.types import Imagined
+
+TOKENS = 8192  # in a window, at most: half a minute of one core; what attention costs grows with their square
+CHUNK = 4  # frames that a stream makes at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,14 @@ class Sampling:
     solver: str | None = None
     steps: int | None = None
     guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.guidance is not None and not 0 <= self.guidance < inf:
+            raise ValueError(f"guidance={self.guidance}: 0 (words do not count), 1 (as they are) or any more")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps={self.steps}: at least 1")
+        if self.solver is not None:
+            solver_named(self.solver)
 
 
 DEFAULT = Sampling()
@@ -86,6 +101,29 @@ def loop(model: Sora, video: Tensor, captions: Sequence[str], *, frames: int, sa
 
 
 @torch.no_grad()
+def streamed(
+    model: Sora, video: Tensor, captions: Sequence[str], *, frames: int, sampling: Sampling = DEFAULT
+) -> Imagined:
+    """``frames`` more after a film, chunk by chunk, at a cost that does not grow: see ``stream.py``.
+
+    Raises:
+        ValueError: guidance, which a stream does not have, or a model that was not trained to stream.
+    """
+    if frames < 1:
+        raise ValueError(f"frames={frames}: at least 1")
+    if sampling.guidance is not None:
+        raise ValueError(f"guidance={sampling.guidance}: a stream takes words as they are, without guidance")
+    check_size(model, *_size(video))
+    start, chunk = perf_counter(), min(CHUNK, model.config.generator.frames - 1)
+    chunks = stream(
+        model, video, captions, seed=sampling.seed, chunk=chunk, solver=sampling.solver, steps=sampling.steps
+    )
+    made = torch.cat(list(islice(chunks, ceil(frames / chunk))), dim=1)[:, :frames]
+    shown = model.autoencoder.decode(model.autoencoder.encode(video))
+    return Imagined(video=torch.cat([shown, made], dim=1), seconds=perf_counter() - start)
+
+
+@torch.no_grad()
 def edit(
     model: Sora, video: Tensor, captions: Sequence[str], *, strength: float, sampling: Sampling = DEFAULT
 ) -> Imagined:
@@ -110,10 +148,17 @@ def closure_error(video: Tensor) -> Tensor:
 
 
 def check_size(model: Sora, height: int, width: int) -> None:
-    """A ValueError unless the model can make frames of that size."""
-    unit = max(FACTOR, model.autoencoder.factor * model.config.generator.patch)
+    """A ValueError unless the model can make frames of that size, in less than minutes and gigabytes."""
+    side, window = model.autoencoder.factor * model.config.generator.patch, model.config.generator.frames
+    unit = max(FACTOR, side)
     if height % unit or width % unit or min(height, width) < unit:
         raise ValueError(f"size {width}x{height}: width and height must be multiples of {unit} for this model")
+    tokens, most = window * height * width // side**2, int((TOKENS / window) ** 0.5) * side // unit * unit
+    if tokens > TOKENS:
+        raise ValueError(
+            f"size {width}x{height}: {tokens:,} tokens in a window of {window} frames, at most {TOKENS:,} are allowed: "
+            f"{most}x{most}, or as many pixels in other proportions"
+        )
 
 
 # ------------------------------------------------------------------------------------------ parts

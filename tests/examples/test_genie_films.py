@@ -1,0 +1,45 @@
+"""The script of genie's pictures runs through on an untrained model, and its truth is the simulator's."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from threeworlds.routes import get_route
+from threeworlds.train import Card, save_model
+from threeworlds.worlds import WORLDS, collect
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "genie_films.py"
+PICTURES = ("hold", "play", "picture", "tokens", "track")
+
+
+@pytest.fixture
+def script():
+    loaded = importlib.util.spec_from_file_location("genie_films", SCRIPT)
+    module = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(module)
+    return module
+
+
+def test_every_picture_is_made(tmp_path, script):
+    route, spec = get_route("genie"), WORLDS["arena"].spec(32)
+    config = route.recipes["debug"]()
+    torch.manual_seed(0)
+    save_model(
+        tmp_path / "model", route.build(config, spec), Card(route="genie", recipe="debug", config=config, spec=spec)
+    )
+    script.main(tmp_path / "model", pictures=tmp_path)
+    assert {file.stem for file in tmp_path.glob("*.png")} == {f"genie-{name}" for name in PICTURES}
+    for file in tmp_path.glob("*.png"):
+        assert np.asarray(Image.open(file).convert("RGB")).std() > 10
+
+
+def test_the_truth_beside_a_dream_is_what_the_clip_shows_under_its_own_actions(script):
+    (clip,) = collect("arena", episodes=1, seed=3, size=32, steps=6)
+    names = WORLDS["arena"].action.names
+    told = [names[action] for action in clip.action[script.GIVEN - 1 :]]
+    apart = np.abs(script.simulated(clip, told).astype(int) - clip.video[script.GIVEN :]).mean()
+    assert apart < 0.1  # of 255, for states are kept as float32; from frame to frame it is 9
