@@ -293,6 +293,8 @@ def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
             assert np.allclose(same[0], still[0])
             assert np.array_equal(same[1], still[1], equal_nan=True)
     place = understanding._metrics(arena)[0]
+    far_sighted = understanding.Ahead(Seer(arena), arena).read_still(place, arena, train, 16)
+    assert np.allclose(far_sighted[0], ahead.read_still(place, arena, train, 16)[0])
     near, far = (place.statistic(*ahead.read_still(place, arena, train, h)) for h in (1, 16))
     assert near > 0.9 and far < 0.8
 
