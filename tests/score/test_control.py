@@ -383,7 +383,7 @@ def test_codes_in_use_are_told_and_a_collapse_is_the_floor(rows, answers, arena)
     assert collapsed.value == collapsed.floor == 1 and collapsed.floor_name == "one code for all"
     assert verdicts(answers, arena, "code_perplexity")["coder", "one code for all"] == "first better"
     used = rows["codes_used", "coder"]
-    assert (used.value, used.low, used.floor) == (1, None, None) and "no floor by design" in used.protocol
+    assert (used.value, used.low, used.floor) == (1, None, None) and "No floor, by design: " in used.protocol
     assert rows["codes_used", "collapsed"].value == pytest.approx(0.1)
     assert rows["codes_used", "deaf"].reason == control.NO_ACTIONS
 
@@ -403,7 +403,7 @@ def test_tokens_in_use_are_told_where_there_are_any(rows, arena):
     assert found["tokens_used"].value == 0.5 and found["tokens_used"].unit == "of the tokens"
     row = found["token_perplexity"]
     assert row.value == pytest.approx(2) and row.ceiling == pytest.approx(4)
-    assert row.floor is None and "no floor by design" in row.protocol
+    assert row.floor is None and "No floor, by design: " in row.protocol
     assert rows["tokens_used", "coder"].reason == control.NO_TOKENS
 
 

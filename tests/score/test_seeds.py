@@ -77,11 +77,11 @@ def test_the_same_model_twice_scores_as_once_and_is_never_better_than_itself(are
     assert {row.seeds for row in rows} == {"0,1"}
     better = {(row.route, row.metric): row.value for row in rows if row.question == "seeds"}
     assert better["jepa", "next_frame_error_better_than_sora"] > 0.9
-    bounded = [
-        row for row in rows if row.floor is not None and not row.metric.endswith("_iqm")
-    ]  # whose floors are bare
-    assert all(row.floor_name in row.references for row in bounded)
+    assert all(row.floor_name in row.references for row in rows if row.floor is not None)
     assert better["jepa", "next_frame_error_iqm"] < better["sora", "next_frame_error_iqm"]
+    copied = next(row for row in rows if (row.route, row.metric) == ("sora", "next_frame_error_iqm"))
+    assert (copied.floor, copied.floor_name) == (pytest.approx(copied.value), "copy the last frame")
+    assert len(copied.references) == 2 and copied.floor == min(r.value for r in copied.references.values())
 
 
 def test_a_seed_that_breaks_costs_its_route_alone(arena, tmp_path):

@@ -148,7 +148,7 @@ def test_who_takes_no_words_is_told_so(rows):
 
 
 @pytest.mark.parametrize(
-    ("change", "why"), [({"opening": None}, "have no captions"), ({"world": None}, "no exact parser")]
+    ("change", "why"), [({"opening": None}, "have no captions"), ({"world": None}, "exact parser of the words")]
 )
 def test_without_captions_or_a_parser_nothing_is_asked(change, why, arena, entrants):
     exam = replace(arena, **change)

@@ -255,6 +255,7 @@ def test_foreseen_states_are_read_and_their_error_told(rows):
     """The seer knows the future under the right actions and sees nothing under others."""
     for horizon in (1, 16):
         assert rows[f"position_r_h{horizon}", "seer"].value > 0.99
+        assert rows[f"position_r_h{horizon}", "seer"].floor_name == "no change"
         error = rows[f"rollout_error_h{horizon}", "seer"]
         assert (error.value, error.floor, error.floor_name) == (pytest.approx(0, abs=1e-9), 1, "no change")
     assert rows["action_shuffle_h8", "seer"].value > 100
@@ -284,15 +285,17 @@ def test_the_floor_of_what_is_foreseen_is_that_nothing_changes(arena):
             whole = self.video[self.items(context)]
             return State(z=self.represent(whole).z[:, GIVEN - 1 : GIVEN].expand(-1, frames, -1))
 
-    entrants = [seat("still", Still(arena), Still(arena)), seat("seer", Seer(arena), Seer(arena))]
-    measured = understanding.ask(arena, entrants).measured
-    found = {(row.metric, row.route): row for m in measured for row in rows_of(m, arena, entrants)}
-    for metric in ("position_r", "velocity_r2"):
+    model = Still(arena)
+    ahead, (train, _) = understanding.Ahead(model, arena), understanding._states(model, arena)
+    for metric in understanding._metrics(arena)[:2]:
         for horizon in arena.horizons:
-            row = found[f"{metric}_h{horizon}", "still"]
-            assert (row.floor, row.floor_name) == (pytest.approx(row.value), "no change")
-            assert found[f"{metric}_h{horizon}", "seer"].floor == pytest.approx(row.floor)
-    near, far = (found[f"position_r_h{h}", "seer"].floor for h in (1, 16))
+            same, still = ahead.read(metric, arena, train, horizon), ahead.read_still(metric, arena, train, horizon)
+            assert np.allclose(same[0], still[0])
+            assert np.array_equal(same[1], still[1], equal_nan=True)
+    place = understanding._metrics(arena)[0]
+    far_sighted = understanding.Ahead(Seer(arena), arena).read_still(place, arena, train, 16)
+    assert np.allclose(far_sighted[0], ahead.read_still(place, arena, train, 16)[0])
+    near, far = (place.statistic(*ahead.read_still(place, arena, train, h)) for h in (1, 16))
     assert near > 0.9 and far < 0.8
 
 

@@ -4,6 +4,7 @@ from threeworlds.data.clips import DataError
 from threeworlds.data.duplicates import NearDuplicate, near_duplicates
 from threeworlds.data.ingest import IngestReport, ingest
 from threeworlds.data.store import ClipStore, ClipWriter
+from threeworlds.data.survey import Survey, survey
 from threeworlds.data.windows import Windows
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "DataError",
     "IngestReport",
     "NearDuplicate",
+    "Survey",
     "Windows",
     "ingest",
     "near_duplicates",
+    "survey",
 ]

@@ -54,6 +54,7 @@ class Decoded:
     source_frames: int = 0  # frames read
     source_fps: float = 0.0
     seconds: float = 0.0  # length of what was read
+    declared: float = 0.0  # s, of the whole film as it says itself; 0 where it does not
     shortened: bool = False  # there is more than max_seconds
     error: str = ""
 
@@ -187,6 +188,7 @@ def _decode_here(job: Job) -> Decoded:
         source_frames=source.read,
         source_fps=source.fps,
         seconds=source.end,
+        declared=source.declared,
         shortened=shortened,
         error=source.error or ("" if shortened else _missing(source, job.fps)),
     )

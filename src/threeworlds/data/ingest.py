@@ -28,6 +28,7 @@ WANTED_EPISODES = 40  # few or short films are cut finer, until there are about 
 MIN_SECONDS = 1.0  # a truncated film is kept, and a scene is kept, from this length on
 STILL_SECONDS = 1.0  # longer stretches without change are dropped
 MAX_BYTES = 8 << 30  # of a film file
+MAX_SECONDS = 1800.0  # of a film are read, unless asked otherwise
 
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
@@ -93,7 +94,7 @@ def ingest(
     size: tuple[int, int] = (64, 64),
     fps: float = 10.0,
     crop: Literal["centre", "none"] = "centre",
-    max_seconds: float = 1800.0,
+    max_seconds: float = MAX_SECONDS,
     scene_threshold: float = 0.12,
     time_limit: float = 600.0,
     progress: Progress | None = None,
@@ -171,7 +172,7 @@ def _refusal(path: Path, folder: Path) -> str:
     return f"{size} bytes; at most {MAX_BYTES} are read" if size > MAX_BYTES else ""
 
 
-def _pictures(place: Path, folder: Path) -> list[Path]:
+def pictures_of(place: Path, folder: Path) -> list[Path]:
     """The pictures of one film, in natural order: frame2 before frame10."""
     found = (p for p in place.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
     return sorted((p for p in found if not _refusal(p, folder)), key=natural)
@@ -196,7 +197,7 @@ def _decode_all(
     def one(number: int) -> _Film:
         path, place = found[number], scratch / str(number)
         place.mkdir()
-        pictures = tuple(str(p) for p in _pictures(path, folder)) if path.is_dir() else ()
+        pictures = tuple(str(p) for p in pictures_of(path, folder)) if path.is_dir() else ()
         decoded = decode(replace(job, path=str(path), pictures=pictures, out=str(place)), time_limit=time_limit)
         return _Film(name=_name(path, folder), path=path, scratch=place, decoded=decoded)
 

@@ -8,23 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from threeworlds.score import estimate
 from threeworlds.score.clips import generate
 from threeworlds.score.exam import Entrant, build_exam
-from threeworlds.score.machine import measure_sgemm
 from threeworlds.score.result import write_result
 from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
 from threeworlds.score.seeds import SHOWN
 from threeworlds.score.zoo import ZOO, chosen_models
 from threeworlds.types import Result
+from threeworlds.worlds import WORLDS
 
 if TYPE_CHECKING:
     from threeworlds.data import ClipStore
     from threeworlds.train import Budget, TrainedRun
 
 EPISODES = 2000  # of a world: 80,000 frames of arena
-HELPERS = 0.15  # of a budget, on top of it: helper heads
-TRAINING_SPEED = 0.4  # of a matrix product's FLOP/s; docs/training.md measures it by network
-TRAINING_MEMORY_MB = 1300  # of the small recipes on arena, docs/log.md
 VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
 
 logger = logging.getLogger(__name__)
@@ -83,8 +81,8 @@ def run_compare(options: CompareOptions) -> Result:
     if len({budget.kind for budget in budgets}) > 1:
         raise ValueError(f"budgets {options.budget!r}: several budgets must be of one kind, such as 1m,2m,4m")
     options.out.mkdir(parents=True, exist_ok=True)
+    tell_estimate(options, len(entries) * len(seeds), budgets)
     store = open_clips(options)
-    logger.info("%s", estimate(store, len(entries) * len(seeds), budgets))
     if len(budgets) == 1:
         return _compare(options, store, entries, budgets[0], options.out)
     folders = {budget: options.out / f"budget-{budget}" for budget in sorted(budgets, key=lambda b: b.amount)}
@@ -157,20 +155,18 @@ def run_zoo(options: CompareOptions) -> Result:
     )
 
 
-def estimate(store: ClipStore, routes: int, budgets: Sequence[Budget]) -> str:
-    """Time and memory, told before the work starts.
-
-    FLOPs take what this machine gives in a matrix product, of which training reaches about TRAINING_SPEED; helper heads
-    come on top of a budget. Clips and steps depend on the recipe, so their time is not known beforehand.
-    """
-    amount, kind = sum(budget.amount for budget in budgets), budgets[0].kind
-    seconds = {"seconds": amount, "flops": amount / (TRAINING_SPEED * 1e9 * measure_sgemm())}
-    size = store.total_frames * store.spec.height * store.spec.width * 3 / 1e6
-    memory = f"clips take {size:,.0f} MB on disk, mapped; a training about {TRAINING_MEMORY_MB} MB beyond that"
-    if kind not in seconds:
-        return f"each route is trained for {amount:g} {kind}, how long that takes the recipe decides; {memory}"
-    minutes = routes * seconds[kind] * (1 + HELPERS) / 60
-    return f"training takes about {minutes:.0f} min for {routes} routes, the exam some minutes more; {memory}"
+def tell_estimate(options: CompareOptions, models: int, budgets: Sequence[Budget]) -> None:
+    """Time and memory, before anything is read, made or trained."""
+    clips = options.out / "clips"
+    if clips.exists():
+        logger.info("%s are there already", clips)
+    elif options.video is not None:
+        logger.info("%s", estimate.of_films(options.video, options.size or VIDEO_SIZE))
+    elif options.world in WORLDS:
+        spec = WORLDS[options.world].spec(options.size, **options.world_options)
+        logger.info("%s", estimate.of_clips(EPISODES * WORLDS[options.world].steps, spec.height, spec.width))
+    logger.info("%s", estimate.of_training(models, budgets))
+    logger.info("%s", estimate.of_exam(models * len(budgets), options.items))
 
 
 def open_clips(options: CompareOptions) -> ClipStore:

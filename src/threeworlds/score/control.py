@@ -22,6 +22,7 @@ from threeworlds.score.stats import Interval, wilson
 from threeworlds.types import Plays, Predicts, Refines, Tokenizes
 
 VERSION = "1"
+DESCRIBED = "it describes a codebook, and nobody answers without one"
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
 STEP = MOVED / HELD  # of the box: so far each step of a command must move it
 PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall
@@ -205,8 +206,8 @@ def _use_rows(
             metric=f"{name}s_used",
             unit=f"of the {name}s",
             direction="higher",
-            protocol=f"{what}: part of the {name}s that occur; no floor by design, and no interval: a count grows with "
-            "the clips looked at",
+            protocol=f"{what}: part of the {name}s that occur; no interval: a count grows with the clips looked at",
+            floorless=DESCRIBED,
             values=counts,
             absent=absent,
             intervals={r: Interval(value=part_used(*counts[r]), low=nan, high=nan, n=n) for r, n in clips.items()},
@@ -217,7 +218,8 @@ def _use_rows(
             metric=f"{name}_perplexity",
             unit=f"{name}s",
             direction="higher",
-            protocol=f"{what}: exp of the entropy of their use" + ("" if floors else "; no floor by design"),
+            protocol=f"{what}: exp of the entropy of their use",
+            floorless="" if floors else DESCRIBED,
             values=counts,
             floors=floors,
             own_ceilings=alike,

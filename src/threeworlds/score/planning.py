@@ -30,7 +30,7 @@ from threeworlds.types import EMPTY, Acts, Plans, Searches
 from threeworlds.worlds import WORLDS, World, collect
 from threeworlds.worlds.base import NEAR as NEAR  # of the rooms: what journeys and tests are measured by
 
-VERSION = "1"
+VERSION = "2"
 CHUNK = 25  # episodes decided at a time: more of them than fit the cache are slower, not faster
 EXECUTED = 5  # steps of a plan before the next, as in LeWorldModel (arXiv 2603.19312)
 TIMED = 20  # single decisions that are timed

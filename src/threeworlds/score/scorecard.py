@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from threeworlds import __version__
 from threeworlds.score.claims import judge_claims
 from threeworlds.score.clips import generate
+from threeworlds.score.estimate import of_exam
 from threeworlds.score.exam import (
     EXAM_SEEDS,
     PROBE_EPISODES,
@@ -219,6 +220,7 @@ def run_score(options: ScoreOptions) -> Result:
 
     use_machine()
     questions = checked_questions(options.questions)
+    logger.info("%s", of_exam(len(options.checkpoints), options.items, len(questions) / len(QUESTIONS)))
     with seated(options) as (exam, entrants, data):
         paths = " ".join(str(path) for path in options.checkpoints)
         command = (

@@ -9,7 +9,7 @@ Legend: s seeds, n items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -124,8 +124,7 @@ def spoken_rows(parts: Sequence[Measured], exam: Exam, seeds: str) -> list[Row]:
     rows = []
     for route, array in scores.items():
         row = _row(exam, first, seeds, route, f"{name}_iqm", interquartile_mean, array)
-        floor_name, floor = floor_of(parts, route)
-        rows.append(replace(row, floor=floor, floor_name=floor_name))
+        rows.append(with_floors(row, naive_of(parts, route), exam, first))
     for route, other in permutations(scores, 2):
 
         def better(a: np.ndarray, b: np.ndarray) -> float:
@@ -137,17 +136,27 @@ def spoken_rows(parts: Sequence[Measured], exam: Exam, seeds: str) -> list[Row]:
     return rows
 
 
-def floor_of(parts: Sequence[Measured], route: str) -> tuple[str, float | None]:
-    """The best interquartile mean of what needs no learning, and its name."""
+def naive_of(parts: Sequence[Measured], route: str) -> dict[str, np.ndarray]:
+    """What needs no learning: floor -> scores [s, n]."""
     first = parts[0]
     naive = {name: [part.floors[name] for part in parts] for name in first.floors}
     if route in first.own_floors:
         naive[first.own_floors[route][0]] = [part.own_floors[route][1] for part in parts]
-    means = {name: interquartile_mean(stack(items, first)[0]) for name, items in naive.items()}
-    if not means:
-        return "", None
-    best = (max if first.direction == "higher" else min)(means, key=lambda name: means[name])
-    return best, means[best]
+    return {name: stack(items, first)[0] for name, items in naive.items()}
+
+
+def with_floors(row: Row, naive: Mapping[str, np.ndarray], exam: Exam, measured: Measured) -> Row:
+    """The row beside the interquartile means of what needs no learning; its floor is the best of them."""
+    told = {
+        name: _row(exam, measured, row.seeds, name, row.metric, interquartile_mean, array)
+        for name, array in naive.items()
+    }
+    known = {name: each.value for name, each in told.items() if each.value is not None}
+    if not known:
+        return row
+    best = (max if row.direction == "higher" else min)(known, key=lambda name: known[name])
+    beside = {name: Reference(kind="floor", value=r.value, low=r.low, high=r.high) for name, r in told.items()}
+    return replace(row, floor=known[best], floor_name=best, references=beside)
 
 
 def _row(

@@ -35,6 +35,7 @@ from threeworlds.types import Batch, Generates, Predicts, Reconstructs
 from threeworlds.worlds import arena
 from threeworlds.worlds.arena_text import avatar_behaviour
 
+VERSION = "1"
 ITEMS = 50  # scenes, and captions
 AFTER, LATE = 8, 4  # frames that follow the given ones; of them the last, in most of which a body must be in its place
 NEAR = 0.06  # of the box: in its place, two pixels of 32

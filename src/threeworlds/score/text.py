@@ -25,6 +25,10 @@ RESTS = 0.0075  # a body that moves less than this a frame rests, in box units
 KNOCK = 0.03  # a velocity farther than this from the first, in box units a frame: the body has hit something
 EVERY = 2  # shapes are read off every second frame
 NO_WORDS = "takes no words, by design"
+NO_PARSER = (
+    "what these captions say cannot be read off pixels: that takes an exact parser of the words, which built-in worlds "
+    "have; a judge of any words would be a pretrained model, and none is used here"
+)
 
 
 def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
@@ -32,7 +36,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     able = [entrant for entrant in entrants if isinstance(entrant.model, Generates)]
     absent = {e.route: NO_WORDS for e in entrants if e not in able}
     if exam.opening is None or exam.world is None or exam.world.parse_caption is None or exam.world.locate is None:
-        why = "these clips have no captions" if exam.opening is None else "no exact parser for these captions"
+        why = "these clips have no captions" if exam.opening is None else NO_PARSER
         return Answers(measured=tuple(_measured(m, {}, {}, {}, {e.route: why for e in able} | absent) for m in JUDGES))
     assert exam.opening.caption is not None and exam.opening.video is not None
     captions, frames = exam.opening.caption, exam.opening.video.shape[1]
