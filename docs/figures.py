@@ -2,7 +2,7 @@
 
 A block stands between ``<!-- figures: name argument -->`` and ``<!-- /figures -->``; ``name`` is a function here.
 
-    python docs/figures.py           rewrite the blocks, and the picture of films
+    python docs/figures.py           rewrite the blocks, the picture of films and the curve of guidance
     python docs/figures.py --check   exit 1 if a block is not what results/ says
 """
 
@@ -331,6 +331,27 @@ def sampling(file: str) -> str:
     return _table(["guidance", "solver", "steps", *judges, "s a film"], [*lines, true]) + told
 
 
+def prices(file: str) -> str:
+    """Published sizes: what training each would cost."""
+    rows = _json(file)["rows"]
+    lines = [
+        [
+            row["size"],
+            f"{row['parameters'] / 1e6:,.0f} M",
+            f"{row['published_parameters'] / 1e6:,.0f} M",
+            f"{row['clip_flops'] / 1e12:,.2f}",
+            f"{row['memory_gb']:,.1f}",
+            f"{row['clips'] / 1e6:,.1f} M",
+            f"{row['device_hours']:,.0f}",
+            row["source"],
+        ]
+        for row in rows
+    ]
+    hours = f"{rows[0]['device']} hours at {rows[0]['utilisation']:.0%} of the peak"
+    head = ["size", "parameters", "published", "TFLOP a clip", "GB to train", "clips", hours, "source"]
+    return _table(head, lines) + f"\nFrom `{_json(file)['command']}`. `results/{file}`\n"
+
+
 def _interval(each: Sequence[float]) -> str:
     return f"{number(each[0])} [{number(each[1])}, {number(each[2])}]"
 
@@ -406,14 +427,14 @@ def _json(file: str) -> Any:
     return json.loads((ROOT / "results" / file).read_text())
 
 
-def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> None:
-    """Held-out clips: the truth and each route's prediction under each other, named, as one picture."""
+def contact_sheet(folder: str, target: Path, kind: str = "prediction", items: Sequence[str] = ()) -> None:
+    """Clips of a kind, three if not named: the truth and each route's film under each other, named, as one picture."""
     from PIL import Image, ImageDraw
 
     result = _result(folder)
-    films = [film for film in result.films if film.kind == "prediction"]
-    items = list(dict.fromkeys(film.item for film in films))[:clips]
-    label, gap, left, top = 60, 10, 0, 0
+    films = [film for film in result.films if film.kind == kind]
+    items = items or list(dict.fromkeys(film.item for film in films))[:3]
+    label, gap, left, top, scale = 60, 10, 0, 0, 2
     films.sort(key=lambda film: ("truth", "sora", "genie", "jepa").index(film.route))
     strips = [[Image.open(ROOT / "results" / folder / f.path) for f in films if f.item == item] for item in items]
     width, height = strips[0][0].size
@@ -430,6 +451,29 @@ def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> 
     sheet.save(target, optimize=True)
 
 
+def guidance_curve(file: str, target: Path) -> None:
+    """How often words come out right against guidance, with intervals, as a picture."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    content = _json(file)
+    rows = [row for row in content["rows"] if row["curve"] == "guidance"]
+    figure, axes = pyplot.subplots(figsize=(6, 3), layout="constrained")
+    for place, judge in enumerate(("colour", "shape", "direction", "full_match")):
+        value, low, high = zip(*(row[judge] for row in rows), strict=True)
+        apart = [row["guidance"] + 0.06 * (place - 1.5) for row in rows]  # or intervals hide each other
+        (line,) = axes.plot(apart, value, marker="o", markersize=4, label=judge.replace("_", " "))
+        axes.vlines(apart, low, high, color=line.get_color(), linewidth=1)
+    axes.set(xlabel="guidance", ylabel="of captions", ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(target, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)
+
+
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
@@ -444,6 +488,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         families,
         variants,
         sampling,
+        prices,
         captioner,
         sora_tasks,
         sora_rollout,
@@ -480,6 +525,9 @@ def main() -> int:
     differing = []
     if "--check" not in sys.argv:
         contact_sheet("compare-arena", ROOT / "docs" / "pictures" / "arena.png")
+        scenes = [f"{name}, scene 1" for name in ("covered", "beside", "struck")]
+        contact_sheet("simulator-arena", ROOT / "docs" / "pictures" / "sora-simulator.png", "simulator", scenes)
+        guidance_curve("sora-sampling.json", ROOT / "docs" / "pictures" / "sora-guidance.png")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = path.read_text()
         new = filled(text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import Positional
 
@@ -24,11 +25,19 @@ class Info:
     """Folder of a trained model."""
     price: str | None = None
     """Route whose published sizes to price, or "all"."""
+    out: Path | None = None
+    """With --price: JSON file for the prices."""
 
     def run(self) -> None:
         if self.price is not None:
-            print_prices(ROUTES if self.price == "all" else (self.price,))
+            rows = prices(ROUTES if self.price == "all" else (self.price,))
+            print_prices(rows)
+            if self.out is not None:
+                command = f"threeworlds info --price {self.price} --out {self.out}"
+                self.out.write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
             return
+        if self.out is not None:
+            raise ValueError("--out goes with --price")
         if self.checkpoint is not None:
             print_mapping(read_card(self.checkpoint), title=str(self.checkpoint))
             return
@@ -40,26 +49,36 @@ class Info:
         print_mapping({"threeworlds": __version__, **describe_machine()})
 
 
-def print_prices(names: tuple[str, ...]) -> None:
-    """One line a published size of these routes."""
+def prices(names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The price of every published size of these routes."""
     from threeworlds.train.price import DEVICE, UTILISATION, price
 
-    bills = {f"{name} {key}": (size, price(size)) for name in names for key, size in get_route(name).paper.items()}
+    how = {"device": DEVICE, "utilisation": UTILISATION}
+    return [
+        {"size": f"{name} {key}", "source": size.source, **asdict(price(size)), **how}
+        for name in names
+        for key, size in get_route(name).paper.items()
+    ]
+
+
+def print_prices(rows: list[dict[str, Any]]) -> None:
+    """One line a published size, and where each was published."""
     lines = [
         (
-            name,
-            f"{bill.parameters / 1e6:,.0f} M ({bill.published_parameters / 1e6:,.0f} M)",
-            f"{bill.clip_flops / 1e9:,.0f}",
-            f"{bill.memory_gb:,.1f}",
-            f"{bill.clips / 1e6:,.1f} M",
-            f"{bill.device_hours:,.0f}",
+            row["size"],
+            f"{row['parameters'] / 1e6:,.0f} M ({row['published_parameters'] / 1e6:,.0f} M)",
+            f"{row['clip_flops'] / 1e9:,.0f}",
+            f"{row['memory_gb']:,.1f}",
+            f"{row['clips'] / 1e6:,.1f} M",
+            f"{row['device_hours']:,.0f}",
         )
-        for name, (_, bill) in bills.items()
+        for row in rows
     ]
-    columns = ("size", "parameters (published)", "GFLOP a clip", "GB to train", "clips", f"{DEVICE} hours")
-    print_table(columns, lines, title=f"Traced without memory; hours at {UTILISATION:.0%} of the device's peak")
-    for name, (size, _) in bills.items():
-        say(f"{name}: {size.source}")
+    device, utilisation = rows[0]["device"], rows[0]["utilisation"]
+    columns = ("size", "parameters (published)", "GFLOP a clip", "GB to train", "clips", f"{device} hours")
+    print_table(columns, lines, title=f"Traced without memory; hours at {utilisation:.0%} of the device's peak")
+    for row in rows:
+        say(f"{row['size']}: {row['source']}")
 
 
 def read_card(checkpoint: Path) -> dict[str, object]:
