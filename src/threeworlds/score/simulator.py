@@ -135,7 +135,8 @@ def covered(rng: np.random.Generator, *, beside: float = 0.0) -> Scenes:
 
 def struck(rng: np.random.Generator) -> Scenes:
     """A disc runs into its like between the second and the third frame; the avatar rests, far off."""
-    states, stays, leaves = [], [], []
+    states: list[np.ndarray] = []
+    stays, leaves = [], []
     while len(states) < ITEMS:
         size, way = int(rng.integers(2)), int(rng.integers(1, 5))
         colours = rng.permutation(looks(size))[:2]

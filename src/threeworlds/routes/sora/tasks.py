@@ -115,8 +115,9 @@ def streamed(
         raise ValueError(f"guidance={sampling.guidance}: a stream takes words as they are, without guidance")
     check_size(model, *_size(video))
     start, chunk = perf_counter(), min(CHUNK, model.config.generator.frames - 1)
-    draw = {"seed": sampling.seed, "solver": sampling.solver, "steps": sampling.steps}
-    chunks = stream(model, video, captions, chunk=chunk, **draw)
+    chunks = stream(
+        model, video, captions, seed=sampling.seed, chunk=chunk, solver=sampling.solver, steps=sampling.steps
+    )
     made = torch.cat(list(islice(chunks, ceil(frames / chunk))), dim=1)[:, :frames]
     shown = model.autoencoder.decode(model.autoencoder.encode(video))
     return Imagined(video=torch.cat([shown, made], dim=1), seconds=perf_counter() - start)
