@@ -11,6 +11,8 @@ A picture keeps the SHA-256 of its results in the PNG, a report in its text, so 
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import re
 import shutil
@@ -559,14 +561,14 @@ def _json(file: str) -> Any:
     return json.loads((ROOT / "results" / file).read_text())
 
 
-def contact_sheet(folder: str, target: Path, clips: int = 3, scale: int = 2) -> None:
-    """Held-out clips: the truth and each route's prediction under each other, named, as one picture."""
+def contact_sheet(folder: str, target: Path, kind: str = "prediction", items: Sequence[str] = ()) -> None:
+    """Clips of a kind, three if not named: the truth and each route's film under each other, named, as one picture."""
     from PIL import Image, ImageDraw
 
     result = _result(folder)
-    films = [film for film in result.films if film.kind == "prediction"]
-    items = list(dict.fromkeys(film.item for film in films))[:clips]
-    label, gap, left, top = 60, 10, 0, 0
+    films = [film for film in result.films if film.kind == kind]
+    items = items or list(dict.fromkeys(film.item for film in films))[:3]
+    label, gap, left, top, scale = 60, 10, 0, 0, 2
     films.sort(key=lambda film: ("truth", "sora", "genie", "jepa").index(film.route))
     strips = [[Image.open(ROOT / "results" / folder / f.path) for f in films if f.item == item] for item in items]
     width, height = strips[0][0].size
@@ -604,19 +606,57 @@ def scorecard(folder: str, target: Path, width: int = 1100) -> None:
     save(picture.crop((0, 0, width, box[3] + 30)), target, folder)
 
 
-def save(picture: Any, target: Path, folder: str) -> None:
+def guidance_curve(file: str, target: Path) -> None:
+    """How often words come out right against guidance, with intervals, as a picture."""
+    import matplotlib
+    from PIL import Image
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    content = _json(file)
+    rows = [row for row in content["rows"] if row["curve"] == "guidance"]
+    figure, axes = pyplot.subplots(figsize=(6, 3), layout="constrained")
+    for place, judge in enumerate(("colour", "shape", "direction", "full_match")):
+        value, low, high = zip(*(row[judge] for row in rows), strict=True)
+        apart = [row["guidance"] + 0.06 * (place - 1.5) for row in rows]  # or intervals hide each other
+        (line,) = axes.plot(apart, value, marker="o", markersize=4, label=judge.replace("_", " "))
+        axes.vlines(apart, low, high, color=line.get_color(), linewidth=1)
+    axes.set(xlabel="guidance", ylabel="of captions", ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120)
+    pyplot.close(figure)
+    save(Image.open(drawn), target, file)
+
+
+def simulated(folder: str, target: Path) -> None:
+    """One scene of each kind that the question `simulator` makes."""
+    contact_sheet(folder, target, "simulator", [f"{name}, scene 1" for name in ("covered", "beside", "struck")])
+
+
+def save(picture: Any, target: Path, made_from: str) -> None:
     """A PNG that knows which results it shows."""
     from PIL.PngImagePlugin import PngInfo
 
     note = PngInfo()
-    note.add_text("results", digest(ROOT / "results" / folder))
+    note.add_text("results", _digest(made_from))
     target.parent.mkdir(exist_ok=True)
     picture.save(target, optimize=True, pnginfo=note)
+
+
+def _digest(made_from: str) -> str:
+    path = ROOT / "results" / made_from
+    return digest(path) if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 DRAWN: dict[str, tuple[str, Callable[[str, Path], None]]] = {  # picture -> result, and who draws it
     "arena.png": ("compare-arena", contact_sheet),
     "scorecard.png": ("zoo-arena", scorecard),
+    "sora-guidance.png": ("sora-sampling.json", guidance_curve),
+    "sora-simulator.png": ("simulator-arena", simulated),
 }
 
 
@@ -625,10 +665,10 @@ def stale() -> list[str]:
     from PIL import Image
 
     found = []
-    for name, (folder, _) in DRAWN.items():
+    for name, (made_from, _) in DRAWN.items():
         path = PICTURES / name
         noted = Image.open(path).info.get("results") if path.exists() else None
-        found += [name] if noted != digest(ROOT / "results" / folder) else []
+        found += [name] if noted != _digest(made_from) else []
     for folder in REPORTED:
         for name in ("report.html", "report.md"):
             page = ROOT / "results" / folder / name
@@ -656,12 +696,12 @@ BLOCKS: dict[str, Callable[..., str]] = {
         families,
         variants,
         sampling,
+        prices,
         captioner,
         sora_tasks,
         sora_rollout,
         jepa_films,
         second_order,
-        prices,
         protocol,
         kept,
     )
@@ -712,8 +752,8 @@ def main() -> int:
             write_result(judged_anew(read_result(path)), path)
         for folder in REPORTED:
             write_report(ROOT / "results" / folder)
-        for name, (folder, draw) in DRAWN.items():
-            draw(folder, PICTURES / name)
+        for name, (made_from, draw) in DRAWN.items():
+            draw(made_from, PICTURES / name)
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = path.read_text()
         new = filled(text)

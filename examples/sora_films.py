@@ -2,9 +2,9 @@
 
     python examples/sora_films.py CHECKPOINT --pictures docs/pictures --result results/sora-tasks.json
 
-One strip of frames for each task, and measurements on fresh clips of the arena that no training saw: how often words
-come out right at sizes and lengths other than the training's, how seamless loops and joints are, and how an edit
-recolours a body and keeps its path.
+A picture for each task, strips of frames under their captions and beside the true clip where there is one, and
+measurements on fresh clips of the arena that no training saw: how often words come out right at sizes and lengths
+other than the training's, how seamless loops and joints are, and how an edit recolours a body and keeps its path.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from threeworlds.routes.sora import tasks
@@ -32,6 +32,9 @@ GIVEN, MADE = 6, 8  # frames
 SIDES = (32, 48, 64)  # pixels
 STRENGTHS = (0.3, 0.5, 0.7, 0.9)
 SHOWN, SCALE = 14, 2  # frames of a strip, pixels a pixel
+CAPTIONS = 3  # films from words alone that are shown
+LABEL, LINE = 60, 14  # pixels: width of a strip's name, height of its caption
+Strip = tuple[str, str, Tensor]  # name, caption ("" for none) and film [t, c, h, w]
 SWAP = {"red": "green", "green": "red", "blue": "yellow", "yellow": "blue"}
 
 
@@ -48,16 +51,18 @@ def main(
         checkpoint: folder of a sora model trained on the arena.
         pictures: folder for the strips.
         result: JSON file for the figures.
-        items: clips to measure on.
+        items: clips to measure on; 0: only the pictures.
         seed: of the clips and of the noise.
     """
     use_machine()
     model, _ = load_model(checkpoint)
     assert isinstance(model, Sora), "not a sora model"
-    clips, captions = fresh_clips(items, seed, model.spec.height)
+    clips, captions = fresh_clips(max(items, CAPTIONS), seed, model.spec.height)
     pictures.mkdir(parents=True, exist_ok=True)
-    for name, film in films(model, clips, captions, seed).items():
-        save_strip(film[0], pictures / f"sora-{name}.png")
+    for name, strips in films(model, clips, captions, seed).items():
+        save_picture(strips, pictures / f"sora-{name}.png")
+    if not items:
+        return
     figures = {"checkpoint": checkpoint.name, "items": items, "seed": seed} | measure(model, clips, captions, seed)
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(figures, indent=1) + "\n")
@@ -70,27 +75,47 @@ def fresh_clips(items: int, seed: int, size: int) -> tuple[Tensor, tuple[str, ..
     return video.permute(0, 1, 4, 2, 3).float() / 127.5 - 1, tuple(clip.captions[0].text for clip in episodes)
 
 
-def films(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> Mapping[str, Tensor]:
-    """One film for each task, all of the first clip or two."""
+def films(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> Mapping[str, list[Strip]]:
+    """The strips of each task: all but the first of the first clip or two."""
     words, sampling = captions[:1], tasks.Sampling(seed=seed)
-    clip, other = clips[:1, :GIVEN], clips[1:2, :GIVEN]
+    clip, other, new = clips[:1, :GIVEN], clips[1:2, :GIVEN], recoloured(captions[:1])
+    truth = ("true clip", "", clips[0])
+    told = tasks.text_to_video(model, captions[:CAPTIONS], frames=SHOWN, sampling=sampling).video
+    pairs = zip(captions, told, clips, strict=False)
     made = {
-        "words": tasks.text_to_video(model, words, frames=SHOWN, sampling=sampling),
-        "size": tasks.text_to_video(model, words, frames=SHOWN, size=(48, 64), sampling=sampling),
-        "still": tasks.still(model, words, size=(64, 64), sampling=sampling),
-        "image": tasks.extend(model, clip[:, :1], words, frames=SHOWN - 1, sampling=sampling),
-        "after": tasks.extend(model, clip, words, frames=MADE, sampling=sampling),
-        "before": tasks.extend(model, clip, words, frames=MADE, backward=True, sampling=sampling),
-        "loop": tasks.loop(model, clip, ("",), frames=MADE, sampling=sampling),
-        "connect": tasks.connect(model, clip[:, -3:], other[:, :3], ("",), frames=MADE, sampling=sampling),
-        "edit": tasks.edit(model, clips[:1], recoloured(words), strength=0.6, sampling=sampling),
+        "size": (words, tasks.text_to_video(model, words, frames=SHOWN, size=(48, 64), sampling=sampling)),
+        "still": (words, tasks.still(model, words, size=(64, 64), sampling=sampling)),
+        "image": (words, tasks.extend(model, clip[:, :1], words, frames=SHOWN - 1, sampling=sampling)),
+        "after": (words, tasks.extend(model, clip, words, frames=MADE, sampling=sampling)),
+        "before": (words, tasks.extend(model, clip, words, frames=MADE, backward=True, sampling=sampling)),
+        "loop": (("",), tasks.loop(model, clip, ("",), frames=MADE, sampling=sampling)),
+        "connect": (("",), tasks.connect(model, clip[:, -3:], other[:, :3], ("",), frames=MADE, sampling=sampling)),
+        "edit": (new, tasks.edit(model, clips[:1], new, strength=0.6, sampling=sampling)),
     }
-    return {name: film.video for name, film in made.items()} | {"original": clips[:1]}
+    shown = {name: [("film", said[0], film.video[0])] for name, (said, film) in made.items()}
+    for name in ("image", "after"):
+        shown[name].append(truth)
+    shown["edit"].append(("original", words[0], clips[0]))
+    return {"words": [s for said, film, true in pairs for s in (("film", said, film), ("true clip", "", true))]} | shown
 
 
-def save_strip(video: Tensor, path: Path) -> None:
-    strip = np.concatenate(list(to_uint8(video[:SHOWN])), axis=1)
-    Image.fromarray(strip.repeat(SCALE, axis=0).repeat(SCALE, axis=1)).save(path, optimize=True)
+def save_picture(strips: list[Strip], path: Path) -> None:
+    """Strips under each other, each with its name beside it and its caption over it."""
+    rows = [(name, said, np.concatenate(list(to_uint8(film[:SHOWN])), axis=1)) for name, said, film in strips]
+    height = sum(LINE * bool(said) + frames.shape[0] * SCALE + 4 for _, said, frames in rows)
+    wide = max(frames.shape[1] * SCALE for _, _, frames in rows)
+    room = max(round(ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength(said)) for _, said, _ in rows)
+    picture = Image.new("RGB", (LABEL + max(wide, room + 4), height), "white")
+    pen, top = ImageDraw.Draw(picture), 0
+    for name, said, frames in rows:
+        if said:
+            pen.text((LABEL, top + 1), said, fill="black")
+            top += LINE
+        strip = Image.fromarray(frames.repeat(SCALE, axis=0).repeat(SCALE, axis=1))
+        pen.text((4, top + strip.height // 2 - 6), name, fill="black")
+        picture.paste(strip, (LABEL, top))
+        top += strip.height + 4
+    picture.save(path, optimize=True)
 
 
 def measure(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> dict[str, Any]:

@@ -480,8 +480,16 @@ def test_info_names_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(word in shown for word in ("threeworlds", "torch", "sgemm_gflops"))
 
 
-def test_info_prices_published_sizes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_prices_published_sizes_as_the_docs_have_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(console.output, "width", 200)
-    assert run("info", "--price", "sora") == 0
+    assert run("info", "--price", "sora", "--out", tmp_path / "price.json") == 0
     shown = capsys.readouterr().out
     assert all(f"sora {size}" in shown for size in ("dit-s", "dit-xl", "open-sora-2"))
+    priced, kept = (
+        json.loads(file.read_text()) for file in (tmp_path / "price.json", ROOT / "results/prices-sora.json")
+    )
+    assert priced == kept
+    assert run("info", "--out", tmp_path / "price.json") == 2
+    assert "--out goes with --price" in capsys.readouterr().err

@@ -4,7 +4,9 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from threeworlds.routes import get_route
 from threeworlds.train import Card, save_model
@@ -13,17 +15,22 @@ from threeworlds.worlds import WORLDS
 SCRIPT = Path(__file__).parents[2] / "examples" / "sora_films.py"
 
 
-def test_every_task_leaves_a_strip_and_every_measure_a_figure(tmp_path):
+def load_script():
     loaded = importlib.util.spec_from_file_location("sora_films", SCRIPT)
     script = importlib.util.module_from_spec(loaded)
     loaded.loader.exec_module(script)
+    return script
+
+
+def test_every_task_leaves_a_strip_and_every_measure_a_figure(tmp_path):
+    script = load_script()
     route, spec = get_route("sora"), WORLDS["arena"].spec(32)
     config = route.recipes["debug"]()
     torch.manual_seed(0)
     card = Card(route="sora", recipe="debug", config=config, spec=spec)
     save_model(tmp_path / "model", route.build(config, spec), card)
     script.main(tmp_path / "model", pictures=tmp_path, result=tmp_path / "tasks.json", items=2)
-    tasks = ("words", "size", "still", "image", "after", "before", "loop", "connect", "edit", "original")
+    tasks = ("words", "size", "still", "image", "after", "before", "loop", "connect", "edit")
     assert {file.stem for file in tmp_path.glob("*.png")} == {f"sora-{task}" for task in tasks}
     figures = json.loads((tmp_path / "tasks.json").read_text())
     assert set(figures["words_by_side"]) == {"32", "48", "64"}
@@ -31,10 +38,27 @@ def test_every_task_leaves_a_strip_and_every_measure_a_figure(tmp_path):
     assert figures["largest_jump_median"]["cut"] > 0
 
 
+def test_films_from_words_stand_under_their_caption_and_over_the_truth(tmp_path):
+    script = load_script()
+    route, spec = get_route("sora"), WORLDS["arena"].spec(32)
+    torch.manual_seed(0)
+    model = route.build(route.recipes["debug"](), spec).eval()
+    clips, captions = script.fresh_clips(3, 0, 32)
+    strips = script.films(model, clips, captions, seed=0)
+    assert [strip[:2] for strip in strips["words"][::2]] == [("film", caption) for caption in captions]
+    assert all(torch.equal(film, clip) for (_, _, film), clip in zip(strips["words"][1::2], clips, strict=True))
+    assert strips["edit"][0][1] == script.recoloured(captions[:1])[0]
+    script.save_picture([("film", captions[0], clips[0]), ("true clip", "", clips[0])], tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as picture:
+        shown = np.asarray(picture)
+    first, second = (shown[top : top + 64, script.LABEL :][:, : 14 * 64] for top in (script.LINE, script.LINE + 68))
+    assert np.array_equal(first, second)
+    assert (shown[: script.LINE, script.LABEL :] < 128).any()  # the caption
+    assert (shown[script.LINE :, : script.LABEL] < 128).any()  # the names
+
+
 def test_the_largest_jump_by_hand():
-    loaded = importlib.util.spec_from_file_location("sora_films", SCRIPT)
-    script = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(script)
+    script = load_script()
     video = torch.tensor([0.0, 1, 2, 5]).view(1, 4, 1, 1, 1)
     assert script.largest_jump(video).item() == 9
     assert script.recoloured(("a red disc chases blue",)) == ("a green disc chases yellow",)

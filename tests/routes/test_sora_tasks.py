@@ -1,11 +1,15 @@
 """Every task on known models: the bookkeeping of windows by a model that counts, the tasks by an untrained one."""
 
+from dataclasses import replace
+from itertools import islice
+
 import pytest
 import torch
 
 from threeworlds.routes import get_route
 from threeworlds.routes.sora import tasks
 from threeworlds.routes.sora.rollout import anew, between
+from threeworlds.routes.sora.stream import stream
 from threeworlds.types import ClipSpec, Prompt
 
 SPEC = ClipSpec(height=32, width=32, fps=10, captioned=True)
@@ -138,6 +142,16 @@ ERRORS = {
     "frames=0: at least 1": lambda m, v: tasks.extend(m, v, ("", ""), frames=0),
     "strength=0: more than 0": lambda m, v: tasks.edit(m, v, ("", ""), strength=0),
     "strength=1.5: .* at most 1": lambda m, v: tasks.edit(m, v, ("", ""), strength=1.5),
+    "size 528x512: 8,448 tokens .* 512x512": lambda m, v: tasks.still(m, ("",), size=(512, 528)),
+    "guidance=nan": lambda m, v: tasks.Sampling(guidance=float("nan")),
+    "guidance=inf": lambda m, v: tasks.Sampling(guidance=float("inf")),
+    "guidance=-1": lambda m, v: tasks.Sampling(guidance=-1),
+    "steps=0: at least 1": lambda m, v: tasks.Sampling(steps=0),
+    "no solver 'rk4'": lambda m, v: tasks.Sampling(solver="rk4"),
+    "a stream takes words as they are": lambda m, v: tasks.streamed(
+        m, v, ("", ""), frames=4, sampling=tasks.Sampling(guidance=2)
+    ),
+    "not trained to stream": lambda m, v: tasks.streamed(m, v, ("", ""), frames=4),
 }
 
 
@@ -145,3 +159,22 @@ ERRORS = {
 def test_what_cannot_be_is_named(told, model, clips):
     with pytest.raises(ValueError, match=told):
         ERRORS[told](model, clips[0])
+
+
+def test_the_largest_size_is_allowed(model):
+    tasks.check_size(model, 512, 512)
+    tasks.check_size(model, 256, 1024)
+
+
+def test_a_stream_is_the_film_and_the_first_frames_of_its_chunks(clips):
+    route = get_route("sora")
+    config = route.recipes["debug"]()
+    torch.manual_seed(0)
+    causal = route.build(replace(config, generator=replace(config.generator, causal=True)), SPEC).eval()
+    words = ("a red disc", "")
+    made = tasks.streamed(causal, clips[0], words, frames=6, sampling=tasks.Sampling(seed=3, steps=1))
+    chunks = torch.cat(list(islice(stream(causal, clips[0], words, seed=3, steps=1), 2)), dim=1)
+    given = clips[0].shape[1]
+    assert made.video.shape[1] == given + 6
+    assert torch.equal(made.video[:, given:], chunks[:, :6])
+    assert torch.allclose(made.video[:, :given], causal.reconstruct(clips[0]), atol=1e-6)

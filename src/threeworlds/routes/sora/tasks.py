@@ -24,7 +24,7 @@ from threeworlds.routes.sora.rollout import Fill, anew, between
 from threeworlds.routes.sora.stream import stream
 from threeworlds.types import Imagined
 
-TOKENS = 8192  # in a window, at most: half a minute of one core; what attention costs grows with their square
+TOKENS = 8192  # in a window, at most: a minute of one core; what attention costs grows with their square
 CHUNK = 4  # frames that a stream makes at a time
 
 
