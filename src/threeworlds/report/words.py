@@ -70,6 +70,8 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"ssim", "structural similarity by frames ahead"),
     (r"frechet_h(\d+)", r"Frechet distance, \1 frames ahead"),
     (r"frechet", "Frechet distance by frames ahead"),
+    (r"lpips_h(\d+)", r"LPIPS, \1 frames ahead"),
+    (r"lpips", "LPIPS by frames ahead"),
     (r"mse_h1", "next-frame squared error"),
     (r"mse_h(\d+)", r"squared error, \1 frames ahead"),
     (r"mse", "squared error by frames ahead"),

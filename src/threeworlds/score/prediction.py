@@ -4,7 +4,8 @@ Two protocols, since routes take different inputs. ``prediction/*``: each with i
 latent actions read from the true clip, or none). ``prediction/alone_*``: the given frames and nothing else, for all.
 
 Item by item: squared error, PSNR, structural similarity (Wang et al. 2004, "Image quality assessment: from error
-visibility to structural similarity"), positions. Over all items at once: the Frechet distance (score/frechet.py).
+visibility to structural similarity"), positions, and LPIPS where its weights are present (score/perceptual.py). Over
+all items at once: the Frechet distance (score/frechet.py).
 
 Legend: n items, t frames ahead.
 """
@@ -20,7 +21,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from threeworlds.score import frechet
+from threeworlds.score import frechet, perceptual
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
 from threeworlds.types import Plays, Predicts, Reconstructs
@@ -55,6 +56,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     measured = [
         *_metrics(exam, guided, floors, best, absent, "", own, similar),
         *_frechet_metrics(exam, guided, floors, best, absent, own),
+        *_perceptual_metrics(exam, guided, floors, best, absent, own),
         *_metrics(exam, alone, floors, best, absent, "alone_", same, similar),
     ]
     return Answers(measured=tuple(measured), films=tuple(_films(exam, guided)))
@@ -116,10 +118,21 @@ def similarity(video: Tensor, truth: Tensor, horizons: Iterable[int]) -> np.ndar
     window -= 1 - window % 2  # odd: it has a middle
     how = {"win_size": window, "channel_axis": 0, "data_range": 1.0}
     how["use_sample_covariance"] = window > 1  # a single pixel has no variance to correct
+
+    def alike(*pair: Tensor) -> list[float]:
+        shown, true = ((frames.double().cpu().numpy() + 1) / 2 for frames in pair)
+        return [structural_similarity(a, b, **how) for a, b in zip(shown, true, strict=True)]
+
+    return _at_horizons(video, of=alike, truth=truth, horizons=horizons)
+
+
+def _at_horizons(
+    video: Tensor, *, of: Callable[[Tensor, Tensor], Any], truth: Tensor, horizons: Iterable[int]
+) -> np.ndarray:
+    """What ``of`` says of frames [n, c, h, w] and the true ones: [n, t], NaN at a horizon not asked for."""
     found = np.full(video.shape[:2], np.nan)
     for t in (horizon - 1 for horizon in horizons):
-        shown, true = ((frames[:, t].double().cpu().numpy() + 1) / 2 for frames in (video, truth))
-        found[:, t] = [structural_similarity(a, b, **how) for a, b in zip(shown, true, strict=True)]
+        found[:, t] = of(video[:, t], truth[:, t])
     return found
 
 
@@ -205,6 +218,19 @@ def _frechet(
         statistic=frechet.distance,
         distance=True,
     )
+
+
+def _perceptual_metrics(
+    exam: Exam, videos: Videos, floors: Videos, best: Videos, absent: Mapping[str, str], protocol: str
+) -> list[Measured]:
+    """Nothing where the weights are not present: no other network would be this distance."""
+    if perceptual.weights() is None:
+        return []
+    unlike = partial(_at_horizons, of=perceptual.distance, truth=exam.future, horizons=exam.horizons)
+    found = {name: unlike(video) for name, video in {**videos, **floors}.items()}
+    ceilings = {name: unlike(video) for name, video in best.items()}
+    told = f"{protocol}. {perceptual.NAME}, of frames of at least {perceptual.SIDE} pixels"
+    return _by_horizon(exam, "lpips", "distance", "lower", told, found, videos, floors, ceilings, absent)
 
 
 def _position_metrics(
