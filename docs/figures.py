@@ -160,7 +160,7 @@ def _tested(folder: str, verdict: Verdict, command: str) -> str:
 def products(*folders: str) -> str:
     """Which route to take for the three products that most people come for."""
     lines = [
-        [_capital(a.need), f"**{a.take}**", a.learns_from or "-", ". ".join(a.why), ". ".join(a.but) or "-"]
+        [_capital(a.need), f"**{a.take}**", a.learns_from or "-", "<br>".join(a.why), "<br>".join(a.but) or "-"]
         for a in guide([_result(folder) for folder in folders], PRODUCTS)
     ]
     return _table(["you want", "take", "it learns from", "why", "what it does not do"], lines) + _measured_in(folders)
@@ -169,7 +169,7 @@ def products(*folders: str) -> str:
 def advice(*folders: str) -> str:
     """Which route to take, by what there is and what is needed."""
     found = guide([_result(folder) for folder in folders], NEEDS)
-    lines = [[a.have, a.need, f"**{a.take}**", ". ".join(a.why)] for a in found]
+    lines = [[a.have, a.need, f"**{a.take}**", "<br>".join(a.why)] for a in found]
     return _table(["you have", "you need", "take", "why"], lines) + _measured_in(folders)
 
 

@@ -61,8 +61,8 @@ def test_the_best_that_beats_its_floor_is_taken():
 def test_why_names_the_metric_in_words_its_unit_its_floor_and_every_value():
     line = advice(result_of({"genie": 0.3, "jepa": 0.2}, unit="squared error"))
     assert line.why[0] == (
-        "Squared error, 8 frames ahead (squared error, n 50, floor: floor): "
-        "jepa 0.2 [0.1, 0.3], floor 0.5; genie 0.3 [0.2, 0.4], floor 0.5"
+        "Squared error, 8 frames ahead: jepa 0.2 [0.1, 0.3], genie 0.3 [0.2, 0.4] squared error "
+        "(floor, floor: 0.5; n 50)"
     )
 
 
@@ -76,7 +76,7 @@ def test_the_best_value_is_not_taken_where_it_does_not_beat_its_floor():
     verdicts = {("genie", "floor"): "first better", ("jepa", "floor"): "not separable"}
     line = advice(result_of({"genie": 0.3, "jepa": 0.2}, verdicts))
     assert line.take == "genie"
-    assert line.why[0].endswith("Leaves out jepa: not separably better than the floor")
+    assert line.why[0].endswith("This leaves out jepa: not separably better than the floor")
     assert advice(result_of({"genie": 0.3, "jepa": 0.2}, {})).take == "none"
 
 
@@ -113,7 +113,7 @@ def test_a_route_whose_films_are_never_clean_cannot_be_played():
     line = advice(joined(OBEYS, CLEAN), need=GAME)
     assert line.take == "genie"
     assert "Films without an impossible event" in line.why[1]
-    assert line.why[1].endswith("Leaves out jepa: not separably better than the floor")
+    assert line.why[1].endswith("This leaves out jepa: not separably better than the floor")
     assert line.why[2] == "Frames per second: not measured"
 
 
@@ -121,8 +121,9 @@ def test_a_route_whose_films_are_never_clean_cannot_be_played():
 def test_a_game_needs_ten_frames_a_second_where_they_were_measured(speed, take):
     line = advice(joined(OBEYS, CLEAN, fps(genie=speed, jepa=200.0)), need=GAME)
     assert line.take == take
-    assert "Frames per second (frames/s, n 50, at least 10 asked): genie" in line.why[2]
-    assert line.why[2].endswith("Leaves out genie: less than 10") == (take == "none")
+    assert line.why[2].startswith("Frames per second: genie")
+    assert "frames/s (at least 10 asked; n 50)" in line.why[2]
+    assert line.why[2].endswith("This leaves out genie: less than 10") == (take == "none")
 
 
 def test_a_condition_is_not_put_to_nobody():
@@ -138,7 +139,7 @@ def test_a_text_to_film_product_is_told_what_the_route_does_not_do():
     line = advice(joined(colour, whole, measured("hallucination", "clean_fraction", {"sora": 0.6})), need=FILM)
     assert (line.take, line.learns_from) == ("sora", "video, captions")
     assert line.but == (
-        "Whole caption matched (n 50, floor: floor): sora 0.1 [0, 0.2], floor 0: not separably better than the floor",
+        "Whole caption matched: sora 0.1 [0, 0.2] (floor, floor: 0; n 50): not separably better than the floor",
     )
     assert line.why[1].startswith("Films without an impossible event")
 

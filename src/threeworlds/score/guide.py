@@ -145,7 +145,7 @@ def _stand(result: Result, need: Need, ranked: Sequence[Row]) -> tuple[list[str]
         judged = [row for row in rows if row.route in standing]
         failed = [row.route for row in judged if not _passes(result, row, ask)]
         standing = [route for route in standing if route not in failed]
-        why.append(_tell(ask, judged) + (f". Leaves out {_list(failed)}: {_failing(ask)}" if failed else ""))
+        why.append(_tell(ask, judged) + (f". This leaves out {_list(failed)}: {_failing(ask)}" if failed else ""))
     return standing, why
 
 
@@ -211,17 +211,26 @@ def _tell(ask: Ask, rows: Sequence[Row]) -> str:
     words = _sentence(WORDS[rows[0].metric if rows else ask.metrics[0]])
     if not rows:
         return f"{words}: not measured"
-    facts = [rows[0].unit, f"n {rows[0].n}" if rows[0].n else "", rows[0].world]
-    facts += [f"at least {ask.least:g} asked"] if ask.least is not None else []
-    floors = {row.floor_name for row in rows if row.floor is not None}
-    facts += [f"floor: {floors.pop()}"] if len(floors) == 1 else []
-    return f"{words} ({', '.join(filter(None, facts))}): {'; '.join(map(_say, rows))}"
+    asked = f"at least {ask.least:g} asked" if ask.least is not None else ""
+    about = ", ".join(filter(None, (rows[0].world, f"n {rows[0].n}" if rows[0].n else "")))
+    facts = "; ".join(filter(None, (_floors(rows), asked, about)))
+    told = f"{words}: {', '.join(map(_say, rows))} {rows[0].unit}".rstrip()
+    return f"{told} ({facts})" if facts else told
 
 
 def _say(row: Row) -> str:
     interval = "" if row.low is None or row.high is None else f" [{row.low:.3g}, {row.high:.3g}]"
-    floor = "" if row.floor is None else f", floor {round(row.floor, 9) + 0:.3g}"
-    return f"{row.route} {row.value:.3g}{interval}{floor}"
+    return f"{row.route} {row.value:.3g}{interval}"
+
+
+def _floors(rows: Sequence[Row]) -> str:
+    """One where they all have the same, else each route's own."""
+    each = {row.route: (row.floor_name, f"{round(row.floor, 9) + 0:.3g}") for row in rows if row.floor is not None}
+    if len(set(each.values())) == 1:
+        name, value = next(iter(each.values()))
+        return f"floor, {name}: {value}"
+    told = ", ".join(f"{name} {value} for {route}" for route, (name, value) in each.items())
+    return f"floors: {told}" if told else ""
 
 
 def _failing(ask: Ask) -> str:
