@@ -319,8 +319,9 @@ class Stage:
     cache: Callable[[Tensor], dict[str, Tensor]] | None = None
     prepare: Callable[[Batch], None] | None = None  # called once, first, with a large batch (statistics, k-means)
     finish: Callable[[Batch], None] | None = None  # called once after training, the averaged weights in place
-    # Free roll-out error on a validation batch: the trainer keeps the weights for which it is lowest.
-    rollout_error: Callable[[Batch], float] | None = None
+    # Errors of free roll-outs of validation clips, [b], or one of them all: the trainer looks some times, and keeps the
+    # last weights that are not separably worse than those kept before.
+    rollout_error: Callable[[Batch], Tensor | float] | None = None
     pretrained: tuple[str, ...] = ()  # parts that were trained elsewhere: the ledger names them as supervision
     helper: bool = False  # a head on top, trained under a declared extra budget
 

@@ -16,6 +16,7 @@ from threeworlds.data import ClipStore, Windows
 from threeworlds.train import Budget, TrainedRun, TrainingError
 from threeworlds.train.ledger import FlopMeter
 from threeworlds.train.log import Lines, Reporter, read_curve
+from threeworlds.train.loop import separably_worse
 from threeworlds.train.optim import learning_rate
 from threeworlds.train.run import stage_budgets
 from threeworlds.types import Batch, Optim, Route, Stage
@@ -128,7 +129,7 @@ def test_flops_of_attention() -> None:
 
 
 def test_rolled_out_error_chooses_the_weights(store: ClipStore, out: Path) -> None:
-    """The second of five looks is the best: its weights are the model's, not the last ones."""
+    """The second of five looks is better than those after it: its weights are the model's, not the last ones."""
     errors, seen = iter([3.0, 1.0, 2.0, 2.0, 2.0]), []
     model: list[Brightness] = []
 
@@ -148,6 +149,18 @@ def test_rolled_out_error_chooses_the_weights(store: ClipStore, out: Path) -> No
     assert not torch.equal(seen[1], seen[-1])
     looks = [line["step"] for line in metrics(run, "00-only") if "rollout_error" in line]
     assert looks == [8, 10, 12, 14, 16]
+
+
+def test_later_weights_stay_unless_their_roll_outs_are_separably_worse() -> None:
+    """Closed form: of four paired differences with mean 1 and standard deviation s, 2 s / 2 decides."""
+    before = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    spread = torch.tensor([-1.0, -1.0, 1.0, 1.0]) * (3 / 4) ** 0.5  # standard deviation 1
+    assert separably_worse(before + 1 + 0.99 * spread, before)
+    assert not separably_worse(before + 1 + 1.01 * spread, before)
+    assert not separably_worse(before - 1, before)
+    assert not separably_worse(before, before)
+    assert separably_worse(before * torch.nan, before)
+    assert separably_worse(torch.tensor([2.0]), torch.tensor([1.0]))
 
 
 def test_looks_are_at_the_averaged_weights(store: ClipStore, out: Path) -> None:

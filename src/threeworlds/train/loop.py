@@ -165,7 +165,7 @@ class _Loop:
         self.ledger = Ledger(parameters=sum(p.numel() for p in self.parameters.values()))
         self.meter = FlopMeter()
         self.best: dict[str, Tensor] = {}
-        self.best_error = math.inf
+        self.best_errors = torch.zeros(0)  # of the validation clips, one by one
         self.caches = [cache for before in job.earlier if (cache := cache_again(before)) is not None]
         job.folder.mkdir(parents=True, exist_ok=True)
         reset_peak_memory()
@@ -202,7 +202,7 @@ class _Loop:
         restore_optimizer(self.optimizer, self.parameters, _under("optimizer.", tensors))
         self.average = Average(self.parameters, self.stage.optim.ema)
         copy_into(self.average.weights, _under("average.", tensors))
-        self.best, self.best_error = _under("best.", tensors), state["best_error"]
+        self.best, self.best_errors = _under("best.", tensors), tensors.get("best_errors", torch.zeros(0))
         self.meter = FlopMeter(state["flops_known"])
         self.ledger = read_ledger(found)
         self.meter.total, self.spent_before = self.ledger.flops, self.ledger.seconds
@@ -318,17 +318,18 @@ class _Loop:
             )
 
     def _roll_out(self, validation: Batch) -> None:
-        """Keep the averaged weights if they roll out better than those kept so far."""
+        """Keep the averaged weights unless they roll out separably worse than those kept so far."""
         assert self.stage.rollout_error is not None
         function = self.stage.rollout_error
         self.stage.module.eval()
         with self.average.applied(), torch.no_grad(), _own_draws(self.job.seed):
-            error = float(self.meter.run("rollout", lambda: autocast(self.job.device, function, validation)))
-            if error < self.best_error or not self.best:
-                self.best_error = error
+            found = self.meter.run("rollout", lambda: autocast(self.job.device, function, validation))
+            errors = torch.as_tensor(found, dtype=torch.float64).flatten().cpu()
+            if not self.best or not separably_worse(errors, self.best_errors):
+                self.best_errors = errors
                 self.best = {name: value.detach().clone() for name, value in self._weights().items()}
         _train_mode(self.stage.module)
-        self._log({"rollout_error": error})
+        self._log({"rollout_error": float(errors.mean())})
 
     def _weights(self) -> dict[str, Tensor]:
         return unique_state(self.stage.module)
@@ -392,6 +393,7 @@ class _Loop:
             **_prefixed("average.", self.average.weights),
             **_prefixed("optimizer.", optimizer_tensors(self.optimizer, self.parameters)),
             **_prefixed("best.", self.best),
+            "best_errors": self.best_errors,
             **_prefixed("draws.", _draws()),
         }
         state = {
@@ -399,13 +401,23 @@ class _Loop:
             "ledger": asdict(self.ledger),
             "flops_known": self.meter.known,
             "cached": self._own_episodes(),
-            "best_error": self.best_error,
             "metrics_bytes": self.lines.size(),
             "timing_bytes": self.timing.size(),
         }
         write_checkpoint(self.job.folder, step_name(self.ledger.steps), Checkpoint(tensors=tensors, state=state))
         prune_checkpoints(self.job.folder, self.job.keep)
         self.saved = self.ledger
+
+
+def separably_worse(later: Tensor, before: Tensor) -> bool:
+    """Whether errors of the same clips grew, on average, by more than two standard errors of their paired difference.
+
+    Weights that were trained for longer are kept where the two cannot be told apart: the least of several noisy errors
+    is often an early one by luck.
+    """
+    grown = later - before
+    doubt = grown.std() / len(grown) ** 0.5 if len(grown) > 1 else 0.0
+    return bool(grown.mean() > 2 * doubt) or not bool(later.isfinite().all())
 
 
 def _episodes_seen(windows: Windows, steps: int) -> int:

@@ -191,8 +191,8 @@ def tokens_and_codes(model: Genie, video: Tensor) -> dict[str, Tensor]:
     return {"tokens": model.tokenizer.encode(video).to(torch.int32), "code": codes.to(torch.int32)}
 
 
-def rollout_error(model: Genie, batch: Batch) -> float:
-    """Mean squared error of a free roll-out from two frames, under the clip's own codes."""
+def rollout_error(model: Genie, batch: Batch) -> Tensor:
+    """Squared error of a free roll-out of each clip from two frames, under its own codes: [b]."""
     assert batch.video is not None
     made = model.predict(batch.video[:, :2], batch.video.shape[1] - 2, action=model.infer_codes(batch.video)).video
-    return float((made - batch.video[:, 2:]).square().mean())
+    return (made - batch.video[:, 2:]).square().mean((1, 2, 3, 4))

@@ -280,11 +280,11 @@ def decoder_stage(model: Jepa) -> Stage:
     )
 
 
-def rollout_error(model: Jepa, batch: Batch) -> float:
-    """Squared error of an open-loop roll-out in latent space, as a part of that of predicting no change."""
+def rollout_error(model: Jepa, batch: Batch) -> Tensor:
+    """Squared error in latent space of each clip rolled out, [b], as a part of that of predicting no change to any."""
     assert batch.video is not None
     given = model.config.world.stack
     z = model.represent(batch.video).z
     ahead = model.imagine(batch.video[:, :given], batch.video.shape[1] - given, batch.action).z
     moved = (z[:, given - 1 : given] - z[:, given:]).square().mean()
-    return float((ahead - z[:, given:]).square().mean() / moved.clamp_min(1e-9))
+    return (ahead - z[:, given:]).square().flatten(1).mean(1) / moved.clamp_min(1e-9)

@@ -218,9 +218,11 @@ def _generator_stage(model: Sora, share: float) -> Stage:
     )
 
 
-def rollout_error(model: Sora, batch: Batch) -> float:
-    """Mean squared error of the second half of a clip, continued from the first."""
+def rollout_error(model: Sora, batch: Batch) -> Tensor:
+    """Squared error of each clip, [b], made from its first frame under its words, or from its first half without."""
     assert batch.video is not None
-    given = batch.video.shape[1] // 2
-    made = model.predict(batch.video[:, :given], batch.video.shape[1] - given).video
-    return float((made - batch.video[:, given:]).square().mean())
+    frames = batch.video.shape[1]
+    given = frames // 2 if batch.caption is None else 1
+    prompt = Prompt(video=batch.video[:, :given], caption=batch.caption, frames=frames)
+    made = model.generate(prompt, seed=0).video
+    return (made - batch.video)[:, given:].square().mean((1, 2, 3, 4))

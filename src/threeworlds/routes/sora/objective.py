@@ -33,7 +33,7 @@ class FlowObjective(nn.Module):
             stills = x_1[:, chosen].flatten(0, 1).unsqueeze(1)
             time = logit_normal((len(stills), 1), config.time_mean, config.time_std).to(x_1.device)
             of_still, error = self._match(stills, time, repeated(words, config.stills))
-            loss, metrics = loss + of_still, metrics | {"still_mse": error}
+            loss, metrics = loss + config.stills_weight * of_still, metrics | {"still_mse": error}
         return loss, metrics
 
     def _match(self, x_1: Tensor, time: Tensor, words: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -52,6 +52,9 @@ class GeneratorConfig:
     causal: bool = False  # given frames look only at given ones before them, so that a stream can keep what they say
     given_noise: float = 0.0  # on given frames in training: the model's own frames are not perfect, and it streams them
     stills: int = 0  # frames of each clip trained as pictures too; words then make the first frame, and that the clip
+    # Weight of the pictures' loss beside the clips'. Where things are is in no caption, so that most of a picture's loss
+    # cannot be learnt; at 1 its gradient drowns that of the clips (docs/log.md).
+    stills_weight: float = 1.0
     at_captions: float = 0.0  # part of the windows that start where a caption does
     time_mean: float = -1.2  # logit-normal training times, biased to noise
     time_std: float = 1.0
@@ -95,10 +98,12 @@ def base() -> SoraConfig:
         generator=GeneratorConfig(
             layers=5,
             caption_dropout=0.15,
-            tasks=(0.05, 0.45, 0.2, 0.05, 0.05, 0.05, 0.15),
+            tasks=(0.03, 0.7, 0.14, 0.03, 0.04, 0.03, 0.03),
             causal=True,
             given_noise=0.1,
-            stills=3,
+            stills=2,
+            stills_weight=0.3,
+            from_noise=0.2,
             at_captions=0.9,
             batch_size=4,
             learning_rate=1e-3,
@@ -116,7 +121,13 @@ def large() -> SoraConfig:
     """
     made = base()
     generator = replace(
-        made.generator, frames=16, tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05), stills=0, at_captions=0.0, noise=0.3
+        made.generator,
+        frames=16,
+        tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05),
+        stills=0,
+        from_noise=0.0,
+        at_captions=0.0,
+        noise=0.3,
     )
     return replace(made, generator=generator)
 
