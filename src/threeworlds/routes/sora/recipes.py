@@ -52,8 +52,8 @@ class GeneratorConfig:
     causal: bool = False  # given frames look only at given ones before them, so that a stream can keep what they say
     given_noise: float = 0.0  # on given frames in training: the model's own frames are not perfect, and it streams them
     stills: int = 0  # frames of each clip trained as pictures too; words then make the first frame, and that the clip
-    # Weight of the pictures' loss beside the clips'. Where things are is in no caption, so that most of a picture's loss
-    # cannot be learnt; at 1 its gradient drowns that of the clips (docs/log.md).
+    # Weight of the pictures' loss beside the clips'. Where things are is in no caption, so most of it cannot be learnt,
+    # and at 1 its gradient drowns that of the clips (docs/log.md).
     stills_weight: float = 1.0
     at_captions: float = 0.0  # part of the windows that start where a caption does
     time_mean: float = -1.2  # logit-normal training times, biased to noise
