@@ -124,7 +124,9 @@ def velocities(z: np.ndarray, told: np.ndarray, asked: np.ndarray, task: str) ->
     places = told[..., columns]
     places[(places < 0) | (places > WORLD_SIZE)] = np.nan  # a ball that has left the picture
     steps = np.diff(places, axis=1) / FRAME
-    found = (np.diff(linear(z, places, asked), axis=1) / FRAME, small_network(z[:, 1:], steps, asked[:, 1:]))
+    one = ((0, 0), (0, 0), (0, 1))  # a line of the probe passes through 0: a feature that is always 1 is its intercept
+    read = linear(np.pad(z, one, constant_values=1), places, np.pad(asked, one, constant_values=1))
+    found = (np.diff(read, axis=1) / FRAME, small_network(z[:, 1:], steps, asked[:, 1:]))
     return dict(zip(KINDS, found, strict=True))
 
 

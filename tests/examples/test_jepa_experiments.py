@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,20 @@ from threeworlds.worlds import WORLDS, collect
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
-def script(name):
-    loaded = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module
+@pytest.fixture
+def script(monkeypatch):
+    def load(name):
+        loaded = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
+        module = importlib.util.module_from_spec(loaded)
+        monkeypatch.setitem(sys.modules, name, module)  # where its dataclasses look for their types
+        loaded.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.mark.parametrize("task", ["uniform", "collision"])
-def test_velocities_that_are_in_the_states_are_read_from_them(task):
+def test_velocities_that_are_in_the_states_are_read_from_them(script, task):
     """States that hold the true places and velocities: a line and a network read them, from others they cannot."""
     jepa = script("jepa")
     truth = np.stack([clip.state for clip in collect("motion", episodes=60, seed=0, size=32, task=task)]).astype(float)
@@ -41,7 +47,7 @@ def test_velocities_that_are_in_the_states_are_read_from_them(task):
         assert error < 0.3 * jepa.velocity_error(blind[kind], truth)
 
 
-def test_every_way_to_search_is_asked_once_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+def test_every_way_to_search_is_asked_once_and_goes_on_where_it_stopped(script, tmp_path, monkeypatch):
     search = script("jepa_search")
     monkeypatch.setattr(search, "ASKED", (replace(search.ASKED[0], budget=3),))
     route, spec = get_route("jepa"), WORLDS["rooms"].spec(32)

@@ -92,16 +92,6 @@ def test_the_probe_leaves_out_what_does_not_apply():
     np.testing.assert_allclose(read[..., 1], part[..., 1])
 
 
-def test_a_target_that_applies_where_states_are_unlike_the_others_is_read_as_well():
-    """Shapes that stand alone, bodies in view: states of these frames need not have the mean of all."""
-    rng = np.random.default_rng(0)
-    x = standard(rng, 100, 5, 3)
-    y = x @ np.array([[1.0, 2, 3]]).T + 4
-    y[x[..., 0] < 0.5] = np.nan
-    there = ~np.isnan(y[..., 0])
-    np.testing.assert_allclose(probes.linear(x, y, x)[there], y[there], atol=0.05)
-
-
 def test_what_no_label_tells_is_not_read():
     rng = np.random.default_rng(0)
     x, new = standard(rng, 20, 5, 3), standard(rng, 4, 5, 3)

@@ -37,14 +37,9 @@ def linear(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndar
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Features [s, d] and targets [s, k] of s samples -> read values [..., k] of features [..., d].
-
-    Where a target applies to some frames, the features are centred on these, so that the line need not pass through 0.
-    """
-    middle = x.mean(0)
-    x = x - middle
+    """Features [s, d] and targets [s, k] of s samples -> read values [..., k] of features [..., d]."""
     gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
-    return (asked - middle) @ np.linalg.solve(gram, x.T @ (y - y.mean(0))) + y.mean(0)
+    return asked @ np.linalg.solve(gram, x.T @ (y - y.mean(0))) + y.mean(0)
 
 
 def small_network(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndarray:
