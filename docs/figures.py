@@ -424,6 +424,8 @@ def second_order(states: str, *runs: str) -> str:
     read = [
         [row["variant"], str(row["steps"]), *(number(row[column]) for column in columns)] for row in content["rows"]
     ]
+    straight = ("network_predicted_in", "network_predicted_out", "network_ratio", "network_seen_in", "network_seen_out")
+    network = [[row["variant"], *(number(row[column]) for column in straight)] for row in content["rows"]]
     films, folders = [], dict.fromkeys(run.split("=")[1] for run in runs)
     for route, folder in (run.split("=") for run in runs):
         found = {row.metric: row for row in _rows(_result(folder), "physics") if row.route == route}
@@ -433,7 +435,9 @@ def second_order(states: str, *runs: str) -> str:
     head = ["in range, units/s", "out of range", "ratio"]
     told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{states}`\n\n"
     sources = "".join(_source(_result(folder), folder) for folder in folders)
-    first = _table(["read from predicted states", "steps", *head, "from seen states, in", "out"], read)
+    seen = ["from seen states, in", "out"]
+    first = _table(["places read by a line, from predicted states", "steps", *head, *seen], read)
+    first += "\n" + _table(["velocity read by a small network", *head, *seen], network)
     return first + told + _table(["uniform, in films", "formula", *head], films) + sources
 
 
@@ -451,6 +455,25 @@ def planning_speed(file: str) -> str:
         lines.append([name, success, f"{row['ms_median']:.1f}", f"{row['times_slower']:.1f}x"])
     told = f"\n{content['task']}; peer: {content['peer']}. `results/{file}`\n"
     return _table(["search", "success", "ms a decision", "slower by"], lines) + told
+
+
+def searches(file: str) -> str:
+    """Success of every way to search, where the walls are and where they may be anywhere, and its time."""
+    content = _json(file)
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in content["rows"]:
+        way = row["search"], row["actor"], row["executed"], row["warm"]
+        found.setdefault(way, {})[row["setting"]] = row
+    lines = []
+    for (search, actor, executed, warm), rows in found.items():
+        begun = " and ".join(["the actor's proposal"] * actor + ["the rest of the last plan"] * warm) or "nothing"
+        success = [_told(rows[setting]["success"]) for setting in ("25_50", "random_walls")]
+        lines.append([search, begun, str(executed), *success, number(rows["25_50"]["ms"]["value"])])
+    effort = ", ".join(f"{content['planner'][name]} {name}" for name in ("candidates", "rounds"))
+    told = f"\nHorizon {content['planner']['horizon']}, {effort}; {content['items']} goals 25 steps ahead, 50 allowed, "
+    told += f"of validation. `results/{file}`\n"
+    head = ["search", "begins from", "steps executed", "one wall", "walls anywhere", "ms a search"]
+    return _table(head, lines) + told
 
 
 def families(file: str) -> str:
@@ -702,6 +725,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         sora_rollout,
         jepa_films,
         second_order,
+        searches,
         protocol,
         kept,
     )

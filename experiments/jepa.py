@@ -7,7 +7,8 @@
 - anticollapse: one world model with each guard, with and without inverse dynamics; arena.
 - architectures: joint-embedding, generative, joint-embedding predictive: one encoder, one budget; arena.
 - motion: a free and a second-order state, each trained on one law inside the range of speeds and sizes, then judged
-  inside and outside it by the velocity of the ball as a linear probe reads it from predicted states.
+  inside and outside it by the velocity of the ball as probes read it from predicted states: differences of the places
+  that a linear one reads, and what a small network reads straight from a state (``network_``).
 
 A variant that is in the file already is not trained again, so an interrupted run goes on where it stopped.
 """
@@ -32,7 +33,7 @@ from threeworlds.score import understanding
 from threeworlds.score.clips import generate
 from threeworlds.score.exam import GIVEN, Entrant, build_exam
 from threeworlds.score.machine import describe_machine
-from threeworlds.score.probes import linear
+from threeworlds.score.probes import linear, small_network
 from threeworlds.train import Budget, TrainedRun, train_route, use_machine
 from threeworlds.types import Route
 from threeworlds.worlds import collect
@@ -59,6 +60,7 @@ DYNAMICS: Mapping[str, dict[str, Any]] = {
     "free": {"dynamics": "free"},
     "second-order": {"dynamics": "second-order"},
 }
+KINDS = ("", "network_")  # of reading a velocity
 TOLD = ("position_r", "velocity_r2", "attributes", "position_r_h8", "velocity_r2_h8", "rollout_error_h8")
 MONITORS = ("sigreg", "rank", "speed", "over_copy", "shuffled")
 EPISODES = 600
@@ -97,9 +99,7 @@ def on_motion(change: dict[str, Any], task: str, flops: float, out: Path) -> dic
     store = generate("motion", out / "clips", episodes=EPISODES, seed=0, options={"task": task})
     run = train(replace(SMALL, **change, frames=6, unroll=5), store, flops, out / "model")
     probed = Windows(store, split="train", frames=32, batch_size=1, columns=("video", "state")).fixed(400, 0)
-    columns = [0, 1, 5, 6] if task == "collision" else [0, 1]
-    z, places = states(run.model, probed.video), probed.state[:, GIVEN - 1 :, columns].double().numpy()
-    places[(places < 0) | (places > WORLD_SIZE)] = np.nan  # a ball that has left the picture
+    z, told = states(run.model, probed.video), probed.state[:, GIVEN - 1 :].double().numpy()
     found: dict[str, Any] = {"steps": run.total.steps}
     for side in ("in", "out"):
         clips = list(collect("motion", episodes=100, seed=10**9, size=32, task=task, range=side))
@@ -108,9 +108,26 @@ def on_motion(change: dict[str, Any], task: str, flops: float, out: Path) -> dic
         future = run.model.imagine(video[:, :GIVEN], video.shape[1] - GIVEN).z.double().numpy()
         seen = states(run.model, video)
         for name, ahead in (("predicted", future), ("seen", seen[:, 1:])):
-            read = linear(z, places, np.concatenate([seen[:, :1], ahead], axis=1))
-            found[f"{name}_{side}"] = velocity_error(read, truth)
-    return found | {"ratio": found["predicted_out"] / found["predicted_in"]}
+            for kind, read in velocities(z, told, np.concatenate([seen[:, :1], ahead], axis=1), task).items():
+                found[f"{kind}{name}_{side}"] = velocity_error(read, truth)
+    return found | {f"{kind}ratio": found[f"{kind}predicted_out"] / found[f"{kind}predicted_in"] for kind in KINDS}
+
+
+def velocities(z: np.ndarray, told: np.ndarray, asked: np.ndarray, task: str) -> dict[str, np.ndarray]:
+    """What each of KINDS reads, in units / s: [n, t - 1, 2 balls] of steps between the states ``asked`` [n, t, d].
+
+    Fitted to states ``z`` [m, t, d] of training clips and the truth ``told`` [m, t, s]. A velocity read from one state
+    is that of the step that led to it.
+    """
+    balls = range(2 if task == "collision" else 1)
+    columns = [5 * ball + axis for ball in balls for axis in (0, 1)]
+    places = told[..., columns]
+    places[(places < 0) | (places > WORLD_SIZE)] = np.nan  # a ball that has left the picture
+    steps = np.diff(places, axis=1) / FRAME
+    one = ((0, 0), (0, 0), (0, 1))  # a line of the probe passes through 0: a feature that is always 1 is its intercept
+    read = linear(np.pad(z, one, constant_values=1), places, np.pad(asked, one, constant_values=1))
+    found = (np.diff(read, axis=1) / FRAME, small_network(z[:, 1:], steps, asked[:, 1:]))
+    return dict(zip(KINDS, found, strict=True))
 
 
 def states(model: Any, video: torch.Tensor | None) -> np.ndarray:
@@ -121,15 +138,15 @@ def states(model: Any, video: torch.Tensor | None) -> np.ndarray:
 
 
 def velocity_error(read: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over clips of |v - v_true| over the frames that count: read [n, t - given + 1, 2 balls], truth [n, t, s]."""
+    """Mean over clips of |v - v_true| over the steps that count: read [n, t - given, 2 balls], truth [n, t, s]."""
     errors = []
-    for places, state in zip(read, truth, strict=True):
+    for velocity, state in zip(read, truth, strict=True):
         for ball in range(read.shape[-1] // 2):
             use = counted(state, ball, GIVEN)[GIVEN - 1 :]
             if use.any():
-                true = np.diff(state[GIVEN - 1 :, 5 * ball : 5 * ball + 2], axis=0)[use]
-                found = np.diff(places[:, 2 * ball : 2 * ball + 2], axis=0)[use]
-                errors.append(np.linalg.norm((found - true) / FRAME, axis=-1).mean())
+                true = np.diff(state[GIVEN - 1 :, 5 * ball : 5 * ball + 2], axis=0)[use] / FRAME
+                found = velocity[:, 2 * ball : 2 * ball + 2][use]
+                errors.append(np.linalg.norm(found - true, axis=-1).mean())
     return float(np.mean(errors))
 
 

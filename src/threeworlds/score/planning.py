@@ -191,13 +191,12 @@ def time(agent: Callable[[], Act], tasks: Tasks) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------- agents
 
 
-def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: bool = False) -> Act:
+def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: bool = False, search: str = "") -> Act:
     """The first steps of the model's plan, then the next plan. Every plan draws from a seed of its own.
 
     ``warm``: a plan begins from what is left of the last one, if the model takes a first guess. The exam leaves it out:
-    of six steps with five executed hardly any is left, and from the last action held on a search without an actor
-    overshoots (rooms, 50 goals: success 0.38, from nothing 0.74; with an actor 1.00 both ways). With one executed it
-    helps (25 goals, no actor: 1.00, from nothing 0.80).
+    where most of a plan is executed hardly any is left, and from the last action held on a search without an actor
+    overshoots (experiments/jepa_search.py). ``search``: which one, by name; the model's own without one.
     """
     decisions = 0
     last: list[Tensor] = []  # whole plans, a few episodes each
@@ -207,7 +206,8 @@ def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: b
         for i, (frames, there) in enumerate(_pictures(exam, before, now, goals)):
             decisions += len(frames)
             rest = shifted(last[i], executed) if warm and i < len(last) else None
-            last[i : i + 1] = [next_plan(entrant.model, frames, there, seed=exam.seed + decisions, rest=rest)]
+            seed = exam.seed + decisions
+            last[i : i + 1] = [next_plan(entrant.model, frames, there, seed=seed, rest=rest, search=search)]
         return torch.cat(last)[:, :executed].numpy()
 
     return in_turn(plan)
