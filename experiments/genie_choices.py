@@ -1,11 +1,12 @@
-"""Kinds of dynamics, and the route without a latent action, at equal FLOPs on one tokenizer.
+"""Choices of the genie route at equal FLOPs: kinds of latent actions, of labels, of tokenizer and of dynamics.
 
-    python experiments/genie_choices.py --items 100
+    python experiments/genie_choices.py --items 200
 
-The tokenizer and the latent action model are trained once. Then each variant's dynamics gets the same FLOPs on the
-same clips, tokens and order of batches, and all are asked the same control questions on held-out episodes. "no latent
-action" has a single code, so nothing tells it what was done (the claim that video and action belong in separate
-latents). A causal dynamics takes one pass a token, the others a few passes a frame: see ``ms_frame``, for one clip.
+Each variant changes one thing of recipe ``small``. Its tokenizer, latent actions and dynamics get the same FLOPs as
+everybody's, on the same clips and the same order of batches; a part that two variants share is trained once. All are
+asked the same control questions on held-out episodes. "no latent action" has a single code, so nothing tells it what
+was done (the claim that video and action belong in separate latents). A causal dynamics takes one pass a token, the
+others a few passes a frame: see ``ms_frame``, for one clip.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from threeworlds.data import ClipStore
-from threeworlds.routes import get_route
-from threeworlds.routes.genie.model import Genie
+from threeworlds.routes.genie.model import Genie, stages
 from threeworlds.routes.genie.recipes import GenieConfig, small
 from threeworlds.score import control
 from threeworlds.score.clips import generate
@@ -32,35 +33,67 @@ from threeworlds.score.machine import describe_machine
 from threeworlds.score.prediction import controls_of, predict, squared_error
 from threeworlds.train import Budget, use_machine
 from threeworlds.train.loop import Job, train_stage
+from threeworlds.types import Stage
 
-EPISODES, HELD_OUT = 1000, 1000
+EPISODES, HELD_OUT = 2000, 2000
+PARTS = {"tokenizer": 0.25, "actions": 0.2, "dynamics": 0.55}  # of a variant's FLOPs
+LABELS = 1500  # steps with true actions: 2 % of those of the training split
 
 
 def variants() -> dict[str, GenieConfig]:
+    """Recipe ``small``, and one thing changed."""
     config = small()
-    kinds = {
-        kind: replace(config, dynamics=replace(config.dynamics, kind=kind))
-        for kind in ("masked", "causal", "diffusion")
+    published = replace(config.actions, kind="vq", learning_rate=1e-3)
+    actions = {
+        "continuous, masked (small)": config.actions,
+        "vq": published,
+        "vq, use of codes not rewarded": replace(published, entropy=0.0),
+        f"continuous, {LABELS} labels": replace(config.actions, labels=LABELS),
+        f"vq, {LABELS} labels": replace(published, labels=LABELS),
+        "no latent action": replace(config.actions, codes=1),
     }
-    return {**kinds, "no latent action": replace(config, actions=replace(config.actions, codes=1))}
+    return {
+        **{name: replace(config, actions=kind) for name, kind in actions.items()},
+        "causal": replace(config, dynamics=replace(config.dynamics, kind="causal")),
+        "diffusion": replace(config, dynamics=replace(config.dynamics, kind="diffusion")),
+        "spacetime tokenizer": replace(
+            config, tokenizer=replace(config.tokenizer, kind="spacetime", learning_rate=1e-3)
+        ),
+    }
 
 
-def train(
-    model: Genie, stages: Sequence[str], flops: Sequence[float], store: ClipStore, folder: Path, seed: int
-) -> float:
-    """Train some stages; the seconds of the last."""
-    seconds = 0.0
-    for stage in get_route("genie").stages(model):
-        if stage.name in stages:
-            job = Job(
-                stage=stage, everything=nn.ModuleDict({"model": model}), store=store, earlier=(),
-                budget=Budget(kind="flops", amount=flops[stages.index(stage.name)]), folder=folder / stage.name,
-                seed=seed, device=torch.device("cpu"), checkpoint_every=Budget(kind="seconds", amount=600), keep=1,
-                show=True, tensorboard=False,
-            )  # fmt: skip
-            torch.manual_seed(seed)
-            seconds = train_stage(job).ledger.seconds
-    return seconds
+class Trainer:
+    """Trains variants part by part. What the part before and the config of a part are alike in, is trained once."""
+
+    def __init__(self, store: ClipStore, work: Path, flops: float, seed: int) -> None:
+        self.store, self.work, self.flops, self.seed = store, work, flops, seed
+        self.trained: dict[tuple[str, Any], tuple[dict[str, Tensor], float]] = {}
+
+    def variant(self, config: GenieConfig) -> tuple[Genie, dict[str, float]]:
+        """A trained model, and the seconds of each of its parts."""
+        torch.manual_seed(self.seed)
+        model = Genie(config, self.store.spec)
+        keys = {"tokenizer": config.tokenizer, "actions": config.actions, "dynamics": config}
+        return model.eval(), {stage.name: self._part(model, stage, keys[stage.name]) for stage in stages(model)}
+
+    def _part(self, model: Genie, stage: Stage, config: Any) -> float:
+        key = (stage.name, config)
+        if key not in self.trained:
+            seconds = self._train(model, stage)
+            self.trained[key] = (deepcopy(stage.module.state_dict()), seconds)
+        weights, seconds = self.trained[key]
+        stage.module.load_state_dict(weights)
+        return seconds
+
+    def _train(self, model: Genie, stage: Stage) -> float:
+        job = Job(
+            stage=stage, everything=nn.ModuleDict({"model": model}), store=self.store, earlier=(),
+            budget=Budget(kind="flops", amount=PARTS[stage.name] * self.flops),
+            folder=self.work / f"{stage.name}-{len(self.trained)}", seed=self.seed, device=torch.device("cpu"),
+            checkpoint_every=Budget(kind="seconds", amount=600), keep=1, show=True, tensorboard=False,
+        )  # fmt: skip
+        torch.manual_seed(self.seed)
+        return train_stage(job).ledger.seconds
 
 
 def score(model: Genie, exam: Exam) -> dict[str, Any]:
@@ -84,19 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     store = clips(given.work / "clips", EPISODES, given.seed)
     held_out = clips(given.work / "held-out", HELD_OUT, EXAM_SEEDS + given.seed)
     exam = build_exam(held_out, items=min(given.items, len(held_out.split("test"))), seed=given.seed)
-    rows, first = [], None
+    trainer, rows = Trainer(store, given.work, given.flops, given.seed), []
     for name, config in variants().items():
-        torch.manual_seed(given.seed)
-        model = Genie(config, store.spec)
-        if first is None:
-            first = model
-            train(model, ("tokenizer",), (0.5 * given.flops,), store, given.work / "parts", given.seed)
-        model.tokenizer.load_state_dict(first.tokenizer.state_dict())
-        folder = given.work / name.replace(" ", "-")
-        train(model, ("actions",), (0.25 * given.flops,), store, folder, given.seed)
-        seconds = train(model, ("dynamics",), (given.flops,), store, folder, given.seed)
-        size = sum(p.numel() for p in model.dynamics.parameters())
-        rows.append({"variant": name, "parameters": size, "train_seconds": seconds, **score(model, exam)})
+        model, seconds = trainer.variant(config)
+        rows.append({"variant": name, "parameters": sizes(model), "train_seconds": seconds, **score(model, exam)})
+        print(json.dumps(rows[-1]), flush=True)  # noqa: T201
     result = {
         "benchmark": "genie-choices",
         "command": command_of(given),
@@ -110,12 +135,17 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     return result
 
 
+def sizes(model: Genie) -> dict[str, int]:
+    """Parameters of each part."""
+    return {stage.name: sum(p.numel() for p in stage.module.parameters()) for stage in stages(model)}
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/genie-choices.json"))
     parser.add_argument("--work", type=Path, default=Path("runs/genie-choices"), help="clips and checkpoints")
-    parser.add_argument("--flops", type=float, default=6e12, help="of each dynamics")
+    parser.add_argument("--flops", type=float, default=1e13, help="of each variant, all parts together")
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
