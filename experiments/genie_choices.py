@@ -54,7 +54,6 @@ def variants(choice: str) -> dict[str, GenieConfig]:
             "vq": replace(config, actions=published),
             f"continuous, {LABELS} labels": replace(config, actions=replace(config.actions, labels=LABELS)),
             f"vq, {LABELS} labels": replace(config, actions=replace(published, labels=LABELS)),
-            "vq, even use not rewarded": replace(config, actions=replace(published, entropy=0.0)),
         },
         "dynamics": {
             "masked": config,
