@@ -209,7 +209,9 @@ def compare(part: str, rounds: int, sgemm: float) -> dict[str, Any]:
 def play(recipe: str, size: int, threads: int, frames: int) -> dict[str, Any]:
     """Frames a second of a world with random weights, picture included; each frame is waited for."""
     torch.set_num_threads(threads)
-    world = Genie(RECIPES[recipe](), ClipSpec(height=size, width=size, fps=10.0)).as_world()
+    model = Genie(RECIPES[recipe](), ClipSpec(height=size, width=size, fps=10.0))
+    place_model(model, torch.device("cpu"))  # as a loaded model is
+    world = model.as_world()
     world.reset(seed=0)
     seconds = []
     for number in range(WARM + frames):

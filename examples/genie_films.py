@@ -1,6 +1,7 @@
 """A world that genie has learnt, as pictures: buttons held, truth and dream, a drawing played, codes read from a film.
 
     python examples/genie_films.py zoo/arena-genie-base
+    python examples/genie_films.py runs/coinrun                # a model of a game: one picture, genie-coinrun.png
 
 The clips are the first of their seed: none was chosen. Legend: t frames.
 """
@@ -22,12 +23,13 @@ from threeworlds.score.films import to_uint8
 from threeworlds.studio.track import draw_track
 from threeworlds.train import load_model, use_machine
 from threeworlds.types import Clip
-from threeworlds.worlds import WORLDS, collect
+from threeworlds.worlds import COLLECTIONS, WORLDS, collect
 
 GIVEN = 2  # frames from which a dream starts
 HELD = ("left", "right", "up", "down")
 TURNS = ("right", "up", "left", "down")  # eight steps each
 STEPS, EVERY = 8, 4  # of a turn; frames from one shown to the next
+PLAYED = 28  # steps of a game, which may end after 32 frames
 DRAWN = ("right", "down")  # the commands that the drawing gets
 
 
@@ -35,7 +37,7 @@ def main(checkpoint: tyro.conf.Positional[Path], pictures: Path = Path("docs/pic
     """Make the pictures.
 
     Args:
-        checkpoint: folder of a genie model trained on the arena.
+        checkpoint: folder of a genie model trained on the arena, or on a game.
         pictures: folder for the pictures.
         seed: of the clips.
     """
@@ -43,8 +45,11 @@ def main(checkpoint: tyro.conf.Positional[Path], pictures: Path = Path("docs/pic
     model, card = load_model(checkpoint)
     assert isinstance(model, Genie), "not a genie model"
     names = names_from_world(model, card.spec)
-    clips = list(collect("arena", episodes=2, seed=seed, size=card.spec.height, steps=GIVEN + 4 * STEPS))
     pictures.mkdir(parents=True, exist_ok=True)
+    if card.spec.world in COLLECTIONS:
+        draw_game(model, names, pictures / f"genie-{card.spec.world}.png", seed)
+        return
+    clips = list(collect("arena", episodes=2, seed=seed, size=card.spec.height, steps=GIVEN + 4 * STEPS))
     draw_held(model, names, clips[0], pictures / "genie-hold.png")
     draw_turns(model, names, clips, pictures / "genie-play.png")
     draw_drawing(model, names, pictures / "genie-picture.png")
@@ -53,6 +58,23 @@ def main(checkpoint: tyro.conf.Positional[Path], pictures: Path = Path("docs/pic
     codes = model.infer_codes(video[None])[0].tolist()
     labels = [f"{code} {names.name(code)}" for code in range(model.n_codes)]
     draw_track(clips[1].video, codes, labels, pictures / "genie-track.png", fps=card.spec.fps)
+
+
+def draw_game(model: Genie, names: CodeNames, path: Path, seed: int) -> None:
+    """Two episodes and the dreams of them under their own codes; then each action's code, held from the second's start.
+
+    An action whose code another one has already is left out: the model does not tell them apart.
+    """
+    shown = slice(EVERY - 1, PLAYED, EVERY)
+    rows, clips = [], COLLECTIONS[model.spec.world].collect(episodes=2, seed=seed, size=model.spec.height)
+    for clip in clips:
+        first, after = clip.video[:GIVEN], clip.video[GIVEN:]
+        codes = model.infer_codes(as_frames(clip)[None])[0, GIVEN - 1 :][:PLAYED].tolist()
+        rows += [("true", [after[shown]]), ("dream", [dream(model, first, codes)[shown]])]
+    for action, code in enumerate(names.code_of_action):
+        if code not in names.code_of_action[:action]:
+            rows += [(names.names[action], [dream(model, first, [code] * PLAYED)[shown]])]
+    save_sheet(rows, [f"+{step}" for step in range(EVERY, PLAYED + 1, EVERY)], path)
 
 
 def draw_held(model: Genie, names: CodeNames, clip: Clip, path: Path) -> None:

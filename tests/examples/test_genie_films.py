@@ -1,6 +1,7 @@
 """The script of genie's pictures runs through on an untrained model, and its truth is the simulator's."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from threeworlds.routes import get_route
 from threeworlds.train import Card, save_model
-from threeworlds.worlds import WORLDS, collect
+from threeworlds.types import Clip
+from threeworlds.worlds import COLLECTIONS, WORLDS, collect
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "genie_films.py"
 PICTURES = ("hold", "play", "picture", "tokens", "track")
@@ -24,13 +26,16 @@ def script():
     return module
 
 
-def test_every_picture_is_made(tmp_path, script):
-    route, spec = get_route("genie"), WORLDS["arena"].spec(32)
+def untrained(spec, folder):
+    """A model that has learnt nothing, saved."""
+    route = get_route("genie")
     config = route.recipes["debug"]()
     torch.manual_seed(0)
-    save_model(
-        tmp_path / "model", route.build(config, spec), Card(route="genie", recipe="debug", config=config, spec=spec)
-    )
+    save_model(folder, route.build(config, spec), Card(route="genie", recipe="debug", config=config, spec=spec))
+
+
+def test_every_picture_is_made(tmp_path, script):
+    untrained(WORLDS["arena"].spec(32), tmp_path / "model")
     script.main(tmp_path / "model", pictures=tmp_path)
     assert {file.stem for file in tmp_path.glob("*.png")} == {f"genie-{name}" for name in PICTURES}
     for file in tmp_path.glob("*.png"):
@@ -43,3 +48,24 @@ def test_the_truth_beside_a_dream_is_what_the_clip_shows_under_its_own_actions(s
     told = [names[action] for action in clip.action[script.GIVEN - 1 :]]
     apart = np.abs(script.simulated(clip, told).astype(int) - clip.video[script.GIVEN :]).mean()
     assert apart < 0.1  # of 255, for states are kept as float32; from frame to frame it is 9
+
+
+class Flicker:
+    """A game of grey frames, of no meaning."""
+
+    def episode(self, rng, size):
+        video = rng.integers(0, 256, (40, size, size, 3), dtype=np.uint8)
+        return Clip(video=video, action=rng.integers(6, size=39), state=np.zeros((40, 4), np.float32))
+
+    def close(self):
+        """Nothing to end."""
+
+
+def test_a_game_gets_a_picture_of_its_own(tmp_path, script, monkeypatch):
+    game = replace(COLLECTIONS["coinrun"], player=Flicker, size=32)
+    monkeypatch.setitem(COLLECTIONS, "coinrun", game)
+    untrained(game.spec(), tmp_path / "model")
+    script.main(tmp_path / "model", pictures=tmp_path)
+    assert [file.stem for file in tmp_path.glob("*.png")] == ["genie-coinrun"]
+    picture = np.asarray(Image.open(tmp_path / "genie-coinrun.png").convert("RGB"))
+    assert picture.std() > 10 and len(picture) > 400  # two true strips, two dreams, and at least one action held

@@ -14,6 +14,7 @@ from threeworlds.routes.genie.dynamics import MaskedDynamics, draw, hidden_token
 from threeworlds.routes.genie.forcing import DiffusionDynamics
 from threeworlds.routes.genie.latent_action import ContinuousAction
 from threeworlds.routes.genie.model import Genie
+from threeworlds.routes.genie.play import CachePlayer, MaskedPlayer, player
 from threeworlds.routes.genie.recipes import DynamicsConfig, LatentActionConfig, debug
 from threeworlds.routes.genie.world import GenieWorld
 from threeworlds.types import Batch, ClipSpec
@@ -230,6 +231,36 @@ def test_play_is_what_predict_makes(genie, picture):
     made = genie.predict(context, 3, action=torch.tensor([codes]), seed=7).video
     expected = ((made[0] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     assert np.array_equal(np.stack(played), expected)
+
+
+@pytest.mark.parametrize("changes", [{}, {"guidance": 1.5}, {"head_width": 12, "mlp": 2.0}], ids=str)
+def test_what_is_laid_out_for_play_computes_the_same(changes):
+    """Fourteen frames in a window of six: the same tokens, and keys and values within a rounding, frame by frame."""
+    dynamics = build("masked", temperature=0.7, **changes)
+    with torch.no_grad():
+        for parameter in dynamics.parameters():  # norms begin as ones and zeros, which hide a scale left out
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    past = dynamics.forget(dynamics.remember(torch.randint(20, (1, 2, 4)), torch.tensor([[4, 1]])))
+    with torch.inference_mode():
+        fast, plain = player(dynamics, past, 2, 3), CachePlayer(dynamics, past, 2, 3)
+        assert isinstance(fast, MaskedPlayer)
+        draws = [torch.Generator().manual_seed(5) for _ in range(2)]
+        for code in torch.randint(5, (14, 1)):
+            assert torch.equal(fast.next_frame(code, draws[0]), plain.next_frame(code, draws[1]))
+            for layer, (keys, values) in zip(fast.layers, plain.past, strict=True):
+                order = [time % 6 for time in range(fast.seen - keys.shape[-2], fast.seen)]
+                for ring, kept in zip(layer.ring, (keys, values), strict=True):
+                    torch.testing.assert_close(ring[order].movedim(0, -2), kept[0], atol=1e-5, rtol=1e-4)
+
+
+def test_play_takes_the_weights_as_they_are_when_it_begins(genie, picture):
+    world = genie.as_world()
+    before = dreamt(genie, picture)
+    with torch.no_grad():
+        genie.dynamics.read_out.own.weight.copy_(torch.randn_like(genie.dynamics.read_out.own.weight))
+    world.reset(seed=0, options={"image": picture})
+    after = np.stack([world.step(code)[0] for code in (1, 3, 0, 2, 2, 4, 1, 3)])
+    assert np.array_equal(after, dreamt(genie, picture)) and not np.array_equal(after, before)
 
 
 class Forgetful:

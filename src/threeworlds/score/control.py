@@ -38,7 +38,7 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     """Codes against true actions; codes and tokens in use; right against wrong actions; commands obeyed."""
     steered = [e for e in entrants if isinstance(e.model, Predicts) and e.model.control != "none"]
     absent = {e.route: _why_not(e, exam) for e in entrants if e not in steered}
-    measured = [*_codes_against_actions(exam, entrants), *_in_use(exam, entrants)]
+    measured = [*codes_against_actions(exam, entrants), *_in_use(exam, entrants)]
     measured += _right_against_wrong(exam, steered, absent)
     obeyed, films = _commands(exam, steered, absent)
     return Answers(measured=(*measured, *obeyed), films=tuple(films))
@@ -96,7 +96,7 @@ def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
     return commands(count(codes, actions, entrant.model.n_codes, exam.spec.action.size))
 
 
-def _codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
+def codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
     """Agreement over all held-out steps and, where the avatar's place is known, over those that had an effect."""
     playable = [e for e in entrants if isinstance(e.model, Plays)]
     absent = {e.route: NOT_LATENT if e.registered == "jepa" else NO_ACTIONS for e in entrants if e not in playable}

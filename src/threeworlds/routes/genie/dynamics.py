@@ -10,6 +10,7 @@ Legend: b batch, t frames, n tokens a frame, d width, v token values, c channels
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import cos, pi
 from numbers import Integral
 
@@ -118,6 +119,11 @@ class MaskedDynamics(Dynamics):
         nn.init.normal_(self.actions.weight, std=0.5)
 
     @property
+    def count(self) -> int:
+        """Tokens a frame."""
+        return self.grid[0] * self.grid[1]
+
+    @property
     def mask(self) -> int:
         """The token that stands for "not known yet"."""
         return self.values
@@ -157,7 +163,7 @@ class MaskedDynamics(Dynamics):
     def _states(self, tokens: Tensor, codes: Tensor, past: Cache | None, first: int) -> tuple[Tensor, Cache]:
         """What each token's logits are read from, [b, t, n, d]."""
         z, kept = self._embed(tokens, codes), []
-        space, time = self._ropes(first, tokens.shape[1])
+        space, time = self.ropes(first, tokens.shape[1])
         for layer, block in enumerate(self.blocks):
             z, key_value = block(z, space, time, past[layer] if past else None)
             kept.append(key_value)
@@ -171,17 +177,14 @@ class MaskedDynamics(Dynamics):
         self, past: Cache, code: Tensor, time: int, generator: torch.Generator, refinements: int | None = None
     ) -> tuple[Tensor, Cache]:
         """Fill one frame by MaskGIT's confidence schedule."""
-        count, passes = self.grid[0] * self.grid[1], self.passes(refinements)
-        tokens = torch.full((len(code), 1, count), self.mask)
-        for step in range(passes):
-            logits = self._guided(tokens, code[:, None], past, time)
-            sampled, confidence = draw(logits, self.config.temperature, generator)
-            known = tokens != self.mask
-            sampled = torch.where(known, tokens, sampled)
-            confidence = torch.where(known, torch.inf, confidence)
-            keep = count - int(count * cos(pi / 2 * (step + 1) / passes))
-            lowest = confidence.topk(max(keep, 1), dim=-1).values[..., -1:]
-            tokens = torch.where(confidence >= lowest, sampled, self.mask)
+        tokens = fill(
+            lambda tokens: self._guided(tokens, code[:, None], past, time),
+            (len(code), 1, self.count),
+            self.passes(refinements),
+            self.mask,
+            self.config.temperature,
+            generator,
+        )
         return tokens[:, 0], self._states(tokens, code[:, None], past, time)[1]
 
     @torch.no_grad()
@@ -211,7 +214,8 @@ class MaskedDynamics(Dynamics):
         prepended, added = self.actions(codes)[:, :, None].chunk(2, dim=-1)
         return torch.cat([prepended, self.tokens(tokens, self.codebook) + added], dim=2)
 
-    def _ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
+    def ropes(self, first: int, frames: int) -> tuple[Rope, Rope]:
+        """Where the places of a frame stand, and the frames from ``first`` on."""
         head, device = self.head_width, self.actions.weight.device
         cells = grid_positions(*self.grid) + 1  # the action stands at the origin
         space = torch.cat([torch.zeros(1, 2), cells]).to(device)
@@ -236,8 +240,11 @@ class TokenEmbedding(nn.Module):
         nn.init.normal_(self.own.weight, std=0.1)
 
     def forward(self, tokens: Tensor, codebook: Tensor) -> Tensor:
-        table = F.pad(self.place(codebook), (0, 0, 0, 1)) + self.own.weight
-        return table[tokens]
+        return self.table(codebook)[tokens]
+
+    def table(self, codebook: Tensor) -> Tensor:
+        """Every token, and the mask: [v + 1, d]."""
+        return F.pad(self.place(codebook), (0, 0, 0, 1)) + self.own.weight
 
 
 class TokenScores(nn.Module):
@@ -254,9 +261,16 @@ class TokenScores(nn.Module):
         nn.init.zeros_(self.own.weight)
 
     def forward(self, z: Tensor, codebook: Tensor) -> Tensor:
-        features = torch.cat([codebook, codebook.square()], dim=1)
-        scores: Tensor = self.place(z) @ features.T + self.own(z)
+        scores: Tensor = self.place(z) @ self._features(codebook).T + self.own(z)
         return scores
+
+    def as_one_map(self, codebook: Tensor) -> tuple[Tensor, Tensor]:
+        """Both scores in one: a matrix [d, v] and what is added [v]."""
+        features = self._features(codebook).T
+        return self.place.weight.T @ features + self.own.weight.T, self.place.bias @ features + self.own.bias
+
+    def _features(self, codebook: Tensor) -> Tensor:
+        return torch.cat([codebook, codebook.square()], dim=1)
 
 
 def hidden_tokens(shape: torch.Size, clean: float) -> Tensor:
@@ -269,6 +283,27 @@ def hidden_tokens(shape: torch.Size, clean: float) -> Tensor:
     rate[torch.rand(batch, frames) < clean] = 0
     rate[:, -1] = torch.cos(pi / 2 * torch.rand(batch))
     return torch.rand(shape) < rate[..., None]
+
+
+def fill(
+    logits_of: Callable[[Tensor], Tensor],
+    shape: tuple[int, int, int],
+    passes: int,
+    mask: int,
+    temperature: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Tokens [b, 1, n] from none known: each pass keeps those it is surest of (MaskGIT, arXiv 2202.04200, 3.2)."""
+    tokens, count = torch.full(shape, mask), shape[-1]
+    for step in range(passes):
+        sampled, confidence = draw(logits_of(tokens), temperature, generator)
+        known = tokens != mask
+        sampled = torch.where(known, tokens, sampled)
+        confidence = torch.where(known, torch.inf, confidence)
+        keep = count - int(count * cos(pi / 2 * (step + 1) / passes))
+        lowest = confidence.topk(max(keep, 1), dim=-1).values[..., -1:]
+        tokens = torch.where(confidence >= lowest, sampled, mask)
+    return tokens
 
 
 def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

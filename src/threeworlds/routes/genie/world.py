@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from threeworlds.routes.genie.dynamics import Cache
 from threeworlds.routes.genie.model import Genie
+from threeworlds.routes.genie.play import Player, player
 
 START = ("image", "video")  # options of a reset
 
@@ -44,9 +44,8 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         self.action_space = gym.spaces.Discrete(model.n_codes + 1)
         self._first = np.full((1, *shape), 127, np.uint8) if first is None else self._picture("first", first)
         self._frame = self._first[-1]
-        self._past: Cache = []
+        self._player: Player | None = None
         self._tokens = torch.zeros(1, 0, 0, dtype=torch.long)  # of the last frames, as far back as decoding looks
-        self._time = 0
         self._generator = torch.Generator()
 
     def reset(
@@ -58,25 +57,23 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         self._generator.manual_seed(int(self.np_random.integers(2**31)))
         with torch.inference_mode():
             frames = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
-            self._past, self._time = self.model.remember(frames, self.model.infer_codes(frames))
+            past, time = self.model.remember(frames, self.model.infer_codes(frames))
+            self._player = player(self.model.dynamics, past, time, self.refinements)
             self._tokens = self.model.tokenizer.encode(frames)
         self._frame = video[-1].copy()
         return self._frame.copy(), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """The next frame under a code."""
-        if not self._past:
+        if self._player is None:
             raise ValueError("step before reset; call reset with a first picture")
         if not self.action_space.contains(action):
             raise ValueError(f"code {action}; allowed: 0 to {self.model.n_codes}")
         with torch.inference_mode():
             code = self.model.told(torch.tensor([int(action)]))
-            tokens, past = self.model.dynamics.next_frame(
-                self._past, code, self._time, self._generator, refinements=self.refinements
-            )
+            tokens = self._player.next_frame(code, self._generator)
             self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)[:, -1 - self.model.tokenizer.memory :]
             frame = self.model.tokenizer.decode(self._tokens)[0, -1]
-        self._past, self._time = self.model.dynamics.forget(past), self._time + 1
         self._frame = ((frame + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
         return self._frame.copy(), 0.0, False, False, {}
 
