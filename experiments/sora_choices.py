@@ -43,7 +43,7 @@ from threeworlds.types import Bucket, Stage
 from threeworlds.worlds import WORLDS, collect
 
 ARENA = WORLDS["arena"]
-EPISODES = 400  # to train on
+EPISODES = 150  # to train on
 FRAMES = 17  # of a true clip: 1 + 2 k, for a stride of 2 in time; captions speak of the first 16
 FILM = 8  # frames of a made one: the window of training
 PATCH = 2  # latent cells a token, each way, as generators have it
@@ -57,17 +57,17 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "pixel patches": {"kind": "pixels"},
     "conv, factor 8": {},
     "conv, factor 4": {"factor": 4},
+    "fsq, factor 8": {"kind": "fsq"},
+    "causal, factor 8": {"kind": "causal"},
     "conv, factor 4, critic": {"factor": 4, "adversarial": 0.02},
     "conv, factor 4, latents that move": {"factor": 4, "equivariance": 0.5},
-    "fsq, factor 8": {"kind": "fsq"},
     "fsq, factor 4": {"kind": "fsq", "factor": 4},
-    "causal, factor 8": {"kind": "causal"},
     "causal, factor 8, every second frame": {"kind": "causal", "time_stride": 2, "frames": 5},
 }
 TURNS: Mapping[str, tuple[str, ...]] = {
     "32 pixels alone": ("8@32x32",),
-    "64 pixels alone": ("8@64x64",),
     "32, 48 and 64 in turns": ("8@32x32", "8@48x48", "8@64x64"),
+    "64 pixels alone": ("8@64x64",),
 }
 
 Row = dict[str, Any]
