@@ -517,8 +517,15 @@ def variants(file: str, *columns: str) -> str:
     """An experiment: one row a variant, the columns that are named; with intervals where there are any."""
     content = _json(file)
     lines = [[row["variant"], *(_told(row.get(column)) for column in columns)] for row in content["rows"]]
-    told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{file}`\n"
+    told = f"\n{_spent(content)} `results/{file}`\n"
     return _table(["", *(column.replace("_", " ") for column in columns)], lines) + told
+
+
+def _spent(content: dict[str, Any]) -> str:
+    if "flops" in content:
+        return f"{content['flops']:.2g} FLOPs a variant, one seed."
+    trained = f"{content['seconds']:g} s of one thread a variant, one seed. " if "seconds" in content else ""
+    return f"{trained}{content['items']} held-out clips; from `{content['command']}`."
 
 
 def _told(value: Any) -> str:

@@ -181,7 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     result: dict[str, Any] = {"benchmark": "families", "machine": describe_machine(), "flops": given.flops}
     result |= {"config": asdict(config), "draws": DRAWS, "rows": []}
     if given.out.exists():
-        result["rows"] = json.loads(given.out.read_text())["rows"]
+        held = json.loads(given.out.read_text())
+        if held["flops"] != given.flops:
+            raise SystemExit(f"{given.out} holds runs of {held['flops']:g} FLOPs, not {given.flops:g}")
+        result["rows"] = held["rows"]
     with tempfile.TemporaryDirectory() as folder:
         model = compression(Path(folder))
     films, asked = latents(model, EPISODES, 0), latents(model, HELD_OUT, EXAM_SEEDS)

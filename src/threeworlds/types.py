@@ -303,6 +303,16 @@ class Optim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """Windows of one shape: the batch of a step holds no others."""
+
+    name: str  # whose steps cost the same
+    frames: int  # a window
+    batch_size: int
+    columns: tuple[str, ...]  # as a stage's
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One part of a route, trained by the common loop: ``loss, metrics = module(batch)``."""
 
@@ -314,6 +324,7 @@ class Stage:
     columns: tuple[str, ...] = ("video",)  # of: video, action, state, caption, and the names that ``cache`` makes
     stride: int = 1  # a window takes every stride-th frame (discrete actions must then be absent from columns)
     at_captions: float = 0.0  # part of the windows that start where a caption does
+    buckets: tuple[Bucket, ...] = ()  # shapes that steps take in turns; (): each is as the stage says above
     optim: Optim = Optim()
     # Frozen earlier parts run once over the data: video [1, t, c, h, w] of an episode -> {name: [1, t, ...]}.
     cache: Callable[[Tensor], dict[str, Tensor]] | None = None

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_clips import SPEC, make_clip, write
 
-from threeworlds.data import ClipStore, DataError, Windows
+from threeworlds.data import ClipStore, DataError, Turns, Windows
 from threeworlds.data.windows import window_caption
 from threeworlds.types import ActionSpec, Caption
 
@@ -223,3 +223,33 @@ def test_windows_at_captions_start_where_a_caption_does(tmp_path: Path) -> None:
     assert seen == {0, 8, 16, 24}
     late = Windows(store, frames=36, batch_size=8, columns=("video", "caption"), at_captions=1.0)
     assert set(late.index(0)[1].tolist()) == {0}
+
+
+# ------------------------------------------------------------------------------------------------ turns
+
+
+def test_shapes_take_turns_in_shuffled_order_and_each_goes_on_where_it_was(store: ClipStore) -> None:
+    parts = [Windows(store, frames=frames, batch_size=size, seed=size) for frames, size in ((4, 6), (8, 3), (12, 2))]
+    turns, orders = Turns(parts, seed=1), set()
+    for lap in range(20):
+        whose = []
+        for step in range(3 * lap, 3 * lap + 3):
+            which, before = turns.turn(step)
+            assert before == lap
+            assert turns.clips(step) == len(turns.index(step)[0]) == parts[which].batch_size
+            np.testing.assert_array_equal(turns.index(step), parts[which].index(lap))
+            whose.append(which)
+        assert sorted(whose) == [0, 1, 2]
+        orders.add(tuple(whose))
+    assert len(orders) == 6
+    assert [Turns(parts, seed=1).turn(step) for step in range(60)] == [turns.turn(step) for step in range(60)]
+    assert turns.batch(7).video.shape[:2] == (parts[turns.turn(7)[0]].batch_size, parts[turns.turn(7)[0]].frames)
+
+
+def test_episodes_seen_are_those_of_the_batches(store: ClipStore) -> None:
+    turns = Turns([Windows(store, frames=4, batch_size=2), Windows(store, frames=12, batch_size=1, seed=5)])
+    for steps in (0, 1, 3, 10, 400):
+        seen = {episode for step in range(steps) for episode in turns.index(step)[0].tolist()}
+        assert turns.episodes_seen(steps) == len(seen)
+    with pytest.raises(DataError, match="no windows"):
+        Turns([])

@@ -5,7 +5,7 @@ from threeworlds.data.duplicates import NearDuplicate, near_duplicates
 from threeworlds.data.ingest import IngestReport, ingest
 from threeworlds.data.store import ClipStore, ClipWriter
 from threeworlds.data.survey import Survey, survey
-from threeworlds.data.windows import Windows
+from threeworlds.data.windows import Turns, Windows
 
 __all__ = [
     "ClipStore",
@@ -14,6 +14,7 @@ __all__ = [
     "IngestReport",
     "NearDuplicate",
     "Survey",
+    "Turns",
     "Windows",
     "ingest",
     "near_duplicates",

@@ -198,6 +198,49 @@ class Windows:
         )
 
 
+class Turns:
+    """Batches of windows of several shapes, one shape a step: each is taken once a round, in shuffled order.
+
+    As with one kind of windows, the batch of a step is a function of (seed, step) alone.
+
+    Args:
+        windows: one for each shape, at least one.
+        seed: of the order.
+    """
+
+    def __init__(self, windows: Sequence[Windows], seed: int = 0) -> None:
+        if not windows:
+            raise DataError("no windows given to take turns")
+        self.windows = tuple(windows)
+        self.seed = seed
+
+    def turn(self, step: int) -> tuple[int, int]:
+        """(whose turn the step is, how many it had before)."""
+        lap, place = divmod(step, len(self.windows))
+        order = np.random.default_rng([self.seed, 3, lap]).permutation(len(self.windows))
+        return int(order[place]), lap
+
+    def index(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(episode numbers [b], first frames [b]) of the batch of a step."""
+        which, lap = self.turn(step)
+        return self.windows[which].index(lap)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a training step."""
+        which, lap = self.turn(step)
+        return self.windows[which].batch(lap)
+
+    def clips(self, step: int) -> int:
+        """Windows b in the batch of a step."""
+        return self.windows[self.turn(step)[0]].batch_size
+
+    def episodes_seen(self, steps: int) -> int:
+        """Distinct episodes in the batches of the first steps; the first epoch of each shape has all of its own."""
+        laps = max(-(-each.epoch_windows // each.batch_size) for each in self.windows)
+        episodes = [self.index(step)[0] for step in range(min(steps, laps * len(self.windows)))]
+        return len(np.unique(np.concatenate(episodes))) if episodes else 0
+
+
 def window_caption(captions: Sequence[Caption], start: int, stop: int) -> str:
     """The text that covers most of the frames start <= t < stop, and at least half of them; else "".
 

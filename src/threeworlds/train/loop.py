@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from threeworlds.data import ClipStore, Windows
+from threeworlds.data import ClipStore, Turns, Windows
 from threeworlds.train.budget import Budget
 from threeworlds.train.cache import Cache, looked_at, open_or_make
 from threeworlds.train.checkpoint import (
@@ -42,11 +42,12 @@ from threeworlds.train.optim import (
     restore_optimizer,
     trainable,
 )
-from threeworlds.types import Batch, Ledger, Stage
+from threeworlds.types import Batch, Bucket, Ledger, Stage
 
 LARGE = 32  # batches in the large batch that ``prepare`` and ``finish`` get
 # Parts of the budget after which free roll-outs choose among the averaged weights: never early, always at the end.
 ROLLOUTS = (0.5, 0.625, 0.75, 0.875, 1.0)
+_APART = 1_000_003  # between the seeds of buckets, whose windows are not to show the same episodes at the same time
 _WHOLE = 1 - 1e-9  # 0.1 of 300 steps is 30, not 30.000000000000004
 
 
@@ -212,14 +213,15 @@ class _Loop:
         _set_draws(_under("draws.", tensors))
 
     def _open_data(self) -> None:
-        self.windows = self._windows("train", self.stage.columns)
+        shapes = [self._windows("train", bucket, number) for number, bucket in enumerate(self.buckets)]
+        self.windows = Turns(shapes, self.job.seed)
         sources = ("video" if column in self.cached else column for column in self.stage.columns)  # caches are of video
         self.ledger = replace(self.ledger, supervision=tuple(dict.fromkeys((*sources, *self.stage.pretrained))))
         self.validation: Batch | None = None
         if self.stage.rollout_error is not None:
             columns = tuple(dict.fromkeys((*self.stage.columns, "video")))
-            fixed = self._windows("val", columns).fixed(looked_at(self.stage), self.job.seed)
-            self.validation = place_batch(fixed, self.job.device)
+            windows = self._windows("val", replace(self._whole, columns=columns))
+            self.validation = place_batch(windows.fixed(looked_at(self.stage), self.job.seed), self.job.device)
 
     def _open_cache(self, count: int | None = None) -> None:
         """This stage's own; it costs what it costs, whether it is made now or was before a run was killed."""
@@ -236,16 +238,27 @@ class _Loop:
     def cached(self) -> dict[str, np.ndarray]:
         return {name: array for cache in self.caches for name, array in cache.arrays.items()}
 
-    def _windows(self, split: str, columns: tuple[str, ...]) -> Windows:
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """The shapes that steps take in turns; most stages have one."""
+        return self.stage.buckets or (self._whole,)
+
+    @property
+    def _whole(self) -> Bucket:
+        stage = self.stage
+        return Bucket(name="step", frames=stage.frames, batch_size=stage.batch_size, columns=stage.columns)
+
+    def _windows(self, split: str, bucket: Bucket, number: int = 0) -> Windows:
+        columns = bucket.columns
         used = [cache for cache in self.caches if set(cache.arrays) & set(columns)]
         return Windows(
             self.job.store,
             split=split,
             among=reduce(np.intersect1d, [cache.episodes for cache in used]) if used else None,
-            frames=self.stage.frames,
+            frames=bucket.frames,
             stride=self.stage.stride,
-            batch_size=self.stage.batch_size,
-            seed=self.job.seed,
+            batch_size=bucket.batch_size,
+            seed=self.job.seed + _APART * number,
             columns=columns,
             cached={name: array for name, array in self.cached.items() if name in columns},
             at_captions=self.stage.at_captions,
@@ -257,7 +270,8 @@ class _Loop:
             return
         known = ("video", "action", "state", "caption", *self.cached)
         columns = tuple(dict.fromkeys(("video", *(c for c in self.stage.columns if c in known))))
-        batch = self._windows("train", columns).fixed(LARGE * self.stage.batch_size, self.job.seed)
+        windows = self._windows("train", replace(self._whole, columns=columns))
+        batch = windows.fixed(LARGE * self.stage.batch_size, self.job.seed)
         with torch.no_grad():
             self.meter.run(name, lambda: autocast(self.job.device, function, place_batch(batch, self.job.device)))
 
@@ -286,12 +300,13 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = place_batch(self.windows.batch(step), self.job.device)
-        loss, metrics = self.meter.run("step", lambda: self._forward_backward(batch))
+        kind = self.buckets[self.windows.turn(step)[0]].name
+        loss, metrics = self.meter.run(kind, lambda: self._forward_backward(batch))
         norm = float(nn.utils.clip_grad_norm_(self.parameters.values(), self.stage.optim.clip))
         self._check_finite(loss, norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.ledger = replace(self.ledger, steps=step + 1, clips=self.ledger.clips + self.stage.batch_size)
+        self.ledger = replace(self.ledger, steps=step + 1, clips=self.ledger.clips + self.windows.clips(step))
         self.average.update(step + 1)
         self._spend()
         self._log({"loss": loss, "learning_rate": rate, "gradient_norm": norm, **metrics})
@@ -345,7 +360,7 @@ class _Loop:
         )
 
     def _note(self, loss: float) -> str:
-        rate = self.stage.batch_size / max(self.ledger.seconds / max(self.ledger.steps, 1), 1e-9)
+        rate = self.ledger.clips / max(self.ledger.seconds, 1e-9)
         return f"loss {loss:.4g}, {rate:.0f} clips/s"
 
     # -- ending ------------------------------------------------------------------------------------
@@ -359,7 +374,7 @@ class _Loop:
         self._call_with_large_batch("finish", self.stage.finish)
         self._spend()
         self._note_peak()
-        self.ledger = replace(self.ledger, unique_clips=_episodes_seen(self.windows, self.ledger.steps))
+        self.ledger = replace(self.ledger, unique_clips=self.windows.episodes_seen(self.ledger.steps))
         self.lines.size()
         curve = read_curve(self.job.folder / "metrics.jsonl")
         state = {"finished": True, "ledger": asdict(self.ledger), "curve": curve, "cached": self._own_episodes()}
@@ -418,13 +433,6 @@ def separably_worse(later: Tensor, before: Tensor) -> bool:
     grown = later - before
     doubt = grown.std() / len(grown) ** 0.5 if len(grown) > 1 else 0.0
     return bool(grown.mean() > 2 * doubt) or not bool(later.isfinite().all())
-
-
-def _episodes_seen(windows: Windows, steps: int) -> int:
-    """Distinct episodes in the batches of the first steps; the first epoch has them all."""
-    epoch = -(-windows.epoch_windows // windows.batch_size)
-    episodes = [windows.index(step)[0] for step in range(min(steps, epoch))]
-    return len(np.unique(np.concatenate(episodes))) if episodes else 0
 
 
 def _draws() -> dict[str, Tensor]:

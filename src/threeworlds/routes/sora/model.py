@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import lcm
 from time import perf_counter
 from typing import Literal
 
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 
 from threeworlds.flow.path import PATHS, Path
 from threeworlds.flow.solver import Velocity, solver_named, time_grid
+from threeworlds.nn.conv import FACTOR
 from threeworlds.nn.minilm import NAME as PRETRAINED
 from threeworlds.routes.sora.autoencoder import Autoencoder, DecoderObjective, PixelPatches
+from threeworlds.routes.sora.buckets import buckets, encoded, grids, shapes_of
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
 from threeworlds.routes.sora.recipes import GeneratorConfig, SoraConfig
@@ -202,20 +205,27 @@ def stages(model: nn.Module) -> list[Stage]:
 
 
 def _generator_stage(model: Sora, share: float) -> Stage:
-    config, autoencoder = model.config.generator, model.autoencoder
-    return Stage(
+    config, autoencoder, spec = model.config.generator, model.autoencoder, model.spec
+    shapes = shapes_of(config, spec, step=lcm(FACTOR, autoencoder.factor * config.patch))
+    made = buckets(config, spec, shapes)
+    whole = Stage(
         name="generator",
-        module=FlowObjective(model.generator, model.spec.captioned),
+        module=FlowObjective(model.generator, spec.captioned),
         share=share,
         frames=config.frames,
         batch_size=config.batch_size,
-        columns=("latent", "caption") if model.spec.captioned else ("latent",),
+        columns=("latent", "caption") if spec.captioned else ("latent",),
         cache=lambda video: {"latent": autoencoder.encode(video)},
-        at_captions=config.at_captions if model.spec.captioned else 0.0,
-        pretrained=(PRETRAINED,) if config.text == "minilm" and model.spec.captioned else (),
+        at_captions=config.at_captions if spec.captioned else 0.0,
+        pretrained=(PRETRAINED,) if config.text == "minilm" and spec.captioned else (),
         rollout_error=lambda batch: rollout_error(model, batch),
         optim=Optim(learning_rate=config.learning_rate),
     )
+    if not shapes:
+        return whole
+    objective = FlowObjective(model.generator, spec.captioned, grids(spec, shapes, autoencoder.factor))
+    cache = encoded(autoencoder.encode, spec, shapes)
+    return replace(whole, module=objective, cache=cache, columns=made[0].columns, buckets=made)
 
 
 def rollout_error(model: Sora, batch: Batch) -> Tensor:

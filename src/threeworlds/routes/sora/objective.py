@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from threeworlds.flow.path import PATHS, logit_normal
+from threeworlds.routes.sora.buckets import cropped
 from threeworlds.routes.sora.generator import Generator
 from threeworlds.routes.sora.recipes import GeneratorConfig
-from threeworlds.types import Batch
+from threeworlds.types import EMPTY, Batch
 
 TASKS = ("words", "picture", "prefix", "suffix", "both", "scattered", "levels")  # what is clean; "levels": one a frame
 LEVELS = (0.2, 0.5)  # times on the path at which surprise is measured: near the noise, so that what is coarse counts
@@ -16,14 +19,18 @@ REMEMBERED = 3  # frames that surprise looks back
 
 
 class FlowObjective(nn.Module):
-    """``loss, metrics = objective(batch)`` on cached latents and captions."""
+    """``loss, metrics = objective(batch)`` on cached latents, of one size a batch, and captions.
 
-    def __init__(self, generator: Generator, captioned: bool) -> None:
+    ``grids``: latent grid (y, x) by cached name, of sizes that are cropped from what the cache has.
+    """
+
+    def __init__(self, generator: Generator, captioned: bool, grids: Mapping[str, tuple[int, int]] = EMPTY) -> None:
         super().__init__()
-        self.generator, self.captioned = generator, captioned
+        self.generator, self.captioned, self.grids = generator, captioned, grids
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        x_1 = batch.cached["latent"]
+        ((name, x_1),) = batch.cached.items()
+        x_1 = cropped(x_1, self.grids[name]) if name in self.grids else x_1
         config = self.generator.config
         words = self.generator.words(self._captions(batch, len(x_1)))
         loss, error = self._match(x_1, frame_times(x_1.shape[0], x_1.shape[1], config).to(x_1.device), words)

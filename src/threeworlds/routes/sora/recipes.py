@@ -60,6 +60,8 @@ class GeneratorConfig:
     time_std: float = 1.0
     from_noise: float = 0.0  # part of the clips that train at time 0, where films begin and words alone tell what moves
     batch_size: int = 16
+    # Shapes that training takes in turns, FRAMES@WIDTHxHEIGHT each: few large clips a step or many small. (): one.
+    buckets: tuple[str, ...] = ()
     learning_rate: float = 1.5e-3
     solver: Literal["euler", "heun", "multistep"] = "euler"
     steps: int = 8  # solver steps in sampling
