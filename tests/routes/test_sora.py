@@ -200,6 +200,20 @@ def test_pictures_add_their_loss(model):
     assert generator.read_out.weight.grad.norm() > 0
 
 
+def test_the_loss_of_pictures_has_its_weight(model):
+    batch = Batch(caption=("a red disc rises", ""), cached={"latent": latents(model)})
+
+    def loss(weight):
+        generator = replace(model.config.generator, stills=2, stills_weight=weight)
+        torch.manual_seed(0)
+        made = Sora(replace(model.config, generator=generator), model.spec).generator
+        return FlowObjective(made, captioned=True)(batch)[0].item()
+
+    without, half, whole = map(loss, (0.0, 0.5, 1.0))
+    assert whole > without
+    assert half == pytest.approx((without + whole) / 2)
+
+
 def test_shapes_that_do_not_agree_and_unknown_solvers_are_named(model):
     with pytest.raises(ValueError, match="they differ"):
         model.sample(latents(model), torch.zeros(2, 5), ("", ""), generator=draws())
