@@ -425,7 +425,8 @@ def second_order(states: str, *runs: str) -> str:
         [row["variant"], str(row["steps"]), *(number(row[column]) for column in columns)] for row in content["rows"]
     ]
     straight = ("network_predicted_in", "network_predicted_out", "network_ratio", "network_seen_in", "network_seen_out")
-    network = [[row["variant"], *(number(row[column]) for column in straight)] for row in content["rows"]]
+    rows = [row for row in content["rows"] if "network_ratio" in row]  # results before there was one have none
+    network = [[row["variant"], *(number(row[column]) for column in straight)] for row in rows]
     films, folders = [], dict.fromkeys(run.split("=")[1] for run in runs)
     for route, folder in (run.split("=") for run in runs):
         found = {row.metric: row for row in _rows(_result(folder), "physics") if row.route == route}
@@ -437,7 +438,7 @@ def second_order(states: str, *runs: str) -> str:
     sources = "".join(_source(_result(folder), folder) for folder in folders)
     seen = ["from seen states, in", "out"]
     first = _table(["places read by a line, from predicted states", "steps", *head, *seen], read)
-    first += "\n" + _table(["velocity read by a small network", *head, *seen], network)
+    first += "\n" + _table(["velocity read by a small network", *head, *seen], network) if network else ""
     return first + told + _table(["uniform, in films", "formula", *head], films) + sources
 
 
