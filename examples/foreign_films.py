@@ -49,7 +49,9 @@ def coinrun(out: Path, seconds: float = 2400.0, seed: int = 0, actions: bool = F
     make_env, level, frames = procgen(), seed, 0
     out.mkdir(parents=True)
     while frames < seconds * FPS:
-        video, pressed = play_level(make_env(num=1, env_name="coinrun", num_levels=1, start_level=level), level)
+        video, pressed = play_level(
+            make_env(num=1, env_name="coinrun", num_levels=1, start_level=level, num_threads=0), level
+        )
         if len(video) >= GONE_EARLY:
             write_film(out / f"level{level:05d}.mp4", video)
             if actions:
