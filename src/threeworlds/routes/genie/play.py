@@ -10,12 +10,13 @@ the window.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import pi
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from threeworlds.nn.attention import Attention, Rope, rope_table
 from threeworlds.nn.spacetime import SpaceTimeBlock
@@ -57,11 +58,10 @@ class MaskedPlayer:
     def __init__(self, dynamics: MaskedDynamics, past: Cache, time: int, refinements: int | None) -> None:
         self.dynamics, self.time, self.passes = dynamics, time, dynamics.passes(refinements)
         self.space, _ = dynamics.ropes(time, 1)
-        frames, kept = dynamics.config.frames, past[0][0].shape[-2]
-        self.layers = [
-            Layer(block, self.space, key_value, frames) for block, key_value in zip(dynamics.blocks, past, strict=True)
-        ]
-        self.seen = kept  # frames in the ring so far, counted on
+        frames = dynamics.config.frames
+        blocks = cast(Iterable[SpaceTimeBlock], dynamics.blocks)
+        self.layers = [Layer(block, self.space, kept, frames) for block, kept in zip(blocks, past, strict=True)]
+        self.seen = past[0][0].shape[-2]  # frames in the ring so far, counted on
         self.table = dynamics.tokens.table(dynamics.codebook)
         self.scores, self.bias = dynamics.read_out.as_one_map(dynamics.codebook)
 
@@ -100,10 +100,11 @@ class Layer:
     """A `SpaceTimeBlock` over one frame [m, d], and the ring of its finished frames' keys and values."""
 
     def __init__(self, block: SpaceTimeBlock, space: Rope, past: tuple[Tensor, Tensor], frames: int) -> None:
-        self.norms = [(n.normalized_shape, n.weight, n.bias, n.eps) for n in block.norms]
+        norms = cast(Iterable[nn.LayerNorm], block.norms)
+        self.norms = [(n.normalized_shape, n.weight, n.bias, n.eps) for n in norms]
         self.over_space, self.over_time = Projection(block.space), Projection(block.time)
         self.over_space.turn(space)
-        self.up, self.down = block.mlp[0], block.mlp[2]
+        self.up, self.down = cast(nn.Linear, block.mlp[0]), cast(nn.Linear, block.mlp[2])
         kept = torch.stack([x[0].movedim(-2, 0) for x in past])  # keys and values, [2, kept, m, h, e]
         self.ring = kept.new_zeros(2, frames, *kept.shape[2:])
         self.ring[:, : kept.shape[1]] = kept
@@ -114,8 +115,8 @@ class Layer:
 
     def run(self, z: Tensor, seen: int, keys_alone: bool) -> None:
         """Adds to z [m, d] what the layer makes of it, after ``seen`` frames. ``keys_alone``: only fills the ring."""
-        query, key, value = self.over_space(F.layer_norm(z, *self.norms[0]))
-        read = F.scaled_dot_product_attention(*(x.transpose(0, 1)[None] for x in (query, key, value)))
+        query, key, value = (x.transpose(0, 1)[None] for x in self.over_space(F.layer_norm(z, *self.norms[0])))
+        read = F.scaled_dot_product_attention(query, key, value)
         self.over_space.add(z, read[0].transpose(0, 1))
         query, key, value = self.over_time(F.layer_norm(z, *self.norms[1]))
         slot = seen % self.ring.shape[1]
