@@ -85,10 +85,14 @@ def test_a_port_that_another_has_is_named(genie: Path, capsys: pytest.CaptureFix
 def test_frames_are_made_in_as_many_passes_as_asked(
     words: str, passes: int, genie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from threeworlds.routes.genie.dynamics import MaskedDynamics
+    from threeworlds.routes.genie import play
 
-    made, guided = [], MaskedDynamics._guided
-    monkeypatch.setattr(MaskedDynamics, "_guided", lambda *told: made.append(1) or guided(*told))
+    made, fill = [], play.fill
+
+    def counted(logits, shape, *rest):
+        return fill(lambda tokens: made.append(1) or logits(tokens), shape, *rest)
+
+    monkeypatch.setattr(play, "fill", counted)
     assert main(f"play {genie} --headless 4 {words} --out {tmp_path / 'film.png'}".split()) == 0
     assert len(made) == 4 * passes
 

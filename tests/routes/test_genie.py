@@ -242,11 +242,11 @@ def test_what_is_laid_out_for_play_computes_the_same(changes):
             parameter.add_(0.1 * torch.randn_like(parameter))
     past = dynamics.forget(dynamics.remember(torch.randint(20, (1, 2, 4)), torch.tensor([[4, 1]])))
     with torch.inference_mode():
-        fast, plain = player(dynamics, past, 2, 3), CachePlayer(dynamics, past, 2, 3)
+        fast, plain = player(dynamics, past, 2), CachePlayer(dynamics, past, 2)
         assert isinstance(fast, MaskedPlayer)
         draws = [torch.Generator().manual_seed(5) for _ in range(2)]
         for code in torch.randint(5, (14, 1)):
-            assert torch.equal(fast.next_frame(code, draws[0]), plain.next_frame(code, draws[1]))
+            assert torch.equal(fast.next_frame(code, draws[0], 3), plain.next_frame(code, draws[1], 3))
             for layer, (keys, values) in zip(fast.layers, plain.past, strict=True):
                 order = [time % 6 for time in range(fast.seen - keys.shape[-2], fast.seen)]
                 for ring, kept in zip(layer.ring, (keys, values), strict=True):

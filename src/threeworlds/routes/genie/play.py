@@ -28,26 +28,26 @@ GELU = (2 / pi) ** 0.5  # arXiv 1606.08415, section 2
 class Player(Protocol):
     """What goes on from the frames so far."""
 
-    def next_frame(self, code: Tensor, generator: torch.Generator) -> Tensor:
+    def next_frame(self, code: Tensor, generator: torch.Generator, refinements: int | None = None) -> Tensor:
         """code [1] -> the tokens [1, n] of the frame that it leads to, which is remembered."""
         ...
 
 
-def player(dynamics: Dynamics, past: Cache, time: int, refinements: int | None) -> Player:
+def player(dynamics: Dynamics, past: Cache, time: int) -> Player:
     """Go on from a cache of one clip; ``time``: of the next frame. Weights are taken as they are now."""
     if type(dynamics) is MaskedDynamics:  # one that only descends from it may compute something else
-        return MaskedPlayer(dynamics, past, time, refinements)
-    return CachePlayer(dynamics, past, time, refinements)
+        return MaskedPlayer(dynamics, past, time)
+    return CachePlayer(dynamics, past, time)
 
 
 class CachePlayer:
     """Any kind, by its own `next_frame`."""
 
-    def __init__(self, dynamics: Dynamics, past: Cache, time: int, refinements: int | None) -> None:
-        self.dynamics, self.past, self.time, self.refinements = dynamics, past, time, refinements
+    def __init__(self, dynamics: Dynamics, past: Cache, time: int) -> None:
+        self.dynamics, self.past, self.time = dynamics, past, time
 
-    def next_frame(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        tokens, past = self.dynamics.next_frame(self.past, code, self.time, generator, self.refinements)
+    def next_frame(self, code: Tensor, generator: torch.Generator, refinements: int | None = None) -> Tensor:
+        tokens, past = self.dynamics.next_frame(self.past, code, self.time, generator, refinements)
         self.past, self.time = self.dynamics.forget(past), self.time + 1
         return tokens
 
@@ -55,18 +55,18 @@ class CachePlayer:
 class MaskedPlayer:
     """`MaskedDynamics`, laid out for play."""
 
-    def __init__(self, dynamics: MaskedDynamics, past: Cache, time: int, refinements: int | None) -> None:
-        self.dynamics, self.time, self.passes = dynamics, time, dynamics.passes(refinements)
-        self.space, _ = dynamics.ropes(time, 1)
+    def __init__(self, dynamics: MaskedDynamics, past: Cache, time: int) -> None:
+        self.dynamics, self.time = dynamics, time
+        space, _ = dynamics.ropes(time, 1)
         frames = dynamics.config.frames
         blocks = cast(Iterable[SpaceTimeBlock], dynamics.blocks)
-        self.layers = [Layer(block, self.space, kept, frames) for block, kept in zip(blocks, past, strict=True)]
+        self.layers = [Layer(block, space, kept, frames) for block, kept in zip(blocks, past, strict=True)]
         self.seen = past[0][0].shape[-2]  # frames in the ring so far, counted on
         self.table = dynamics.tokens.table(dynamics.codebook)
         self.scores, self.bias = dynamics.read_out.as_one_map(dynamics.codebook)
 
-    def next_frame(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        dynamics = self.dynamics
+    def next_frame(self, code: Tensor, generator: torch.Generator, refinements: int | None = None) -> Tensor:
+        dynamics, passes = self.dynamics, self.dynamics.passes(refinements)
         time, count = rope_table(torch.full((1, 1), float(self.time)), dynamics.head_width), dynamics.count
         for layer in self.layers:
             layer.turn(time)
@@ -77,7 +77,7 @@ class MaskedPlayer:
             guided = dynamics.config.guidance != 1
             return dynamics.guided(given, self._logits(tokens, null)) if guided else given
 
-        tokens = fill(logits, (1, 1, count), self.passes, dynamics.mask, dynamics.config.temperature, generator)
+        tokens = fill(logits, (1, 1, count), passes, dynamics.mask, dynamics.config.temperature, generator)
         self._run(tokens, code, remember=True)
         self.time, self.seen = self.time + 1, self.seen + 1
         return tokens[:, 0]

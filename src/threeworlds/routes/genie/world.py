@@ -58,7 +58,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
         with torch.inference_mode():
             frames = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
             past, time = self.model.remember(frames, self.model.infer_codes(frames))
-            self._player = player(self.model.dynamics, past, time, self.refinements)
+            self._player = player(self.model.dynamics, past, time)
             self._tokens = self.model.tokenizer.encode(frames)
         self._frame = video[-1].copy()
         return self._frame.copy(), {}
@@ -71,7 +71,7 @@ class GenieWorld(gym.Env[np.ndarray, Any]):
             raise ValueError(f"code {action}; allowed: 0 to {self.model.n_codes}")
         with torch.inference_mode():
             code = self.model.told(torch.tensor([int(action)]))
-            tokens = self._player.next_frame(code, self._generator)
+            tokens = self._player.next_frame(code, self._generator, self.refinements)
             self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)[:, -1 - self.model.tokenizer.memory :]
             frame = self.model.tokenizer.decode(self._tokens)[0, -1]
         self._frame = ((frame + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
