@@ -15,7 +15,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from threeworlds.nn.attention import Attention, Rope, rope_table
 from threeworlds.nn.spacetime import SpaceTimeBlock
@@ -58,9 +58,10 @@ class MaskedPlayer:
         self.dynamics, self.time = dynamics, time
         space = dynamics.ropes(time, 1)[0]
         frames, kept = dynamics.config.frames, past[0][0].shape[-2]
-        self.layers = [
-            Layer(block, space, key_value, frames) for block, key_value in zip(dynamics.blocks, past, strict=True)
-        ]
+        self.layers: list[Layer] = []
+        for block, key_value in zip(dynamics.blocks, past, strict=True):
+            assert isinstance(block, SpaceTimeBlock)
+            self.layers.append(Layer(block, space, key_value, frames))
         self.seen = kept  # frames in the ring so far, counted on
         self.table = dynamics.tokens.table(dynamics.codebook)
         self.scores, self.bias = dynamics.read_out.as_one_map(dynamics.codebook)
@@ -83,8 +84,7 @@ class MaskedPlayer:
         return tokens[:, 0]
 
     def _logits(self, tokens: Tensor, code: Tensor) -> Tensor:
-        norm = self.dynamics.norm
-        z = F.layer_norm(self._run(tokens, code)[1:], norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        z = self.dynamics.norm(self._run(tokens, code)[1:])
         return torch.addmm(self.bias, z, self.scores)[None, None]
 
     def _run(self, tokens: Tensor, code: Tensor, remember: bool = False) -> Tensor:
@@ -100,10 +100,12 @@ class Layer:
     """A `SpaceTimeBlock` over one frame [m, d], and the ring of its finished frames' keys and values."""
 
     def __init__(self, block: SpaceTimeBlock, space: Rope, past: tuple[Tensor, Tensor], frames: int) -> None:
-        self.norms = [(n.normalized_shape, n.weight, n.bias, n.eps) for n in block.norms]
+        self.norms = block.norms
         self.over_space, self.over_time = Projection(block.space), Projection(block.time)
         self.over_space.turn(space)
-        self.up, self.down = block.mlp[0], block.mlp[2]
+        down = block.mlp[2]
+        assert isinstance(down, nn.Linear)
+        self.up, self.down = block.mlp[0], down
         kept = torch.stack([x[0].movedim(-2, 0) for x in past])  # keys and values, [2, kept, m, h, e]
         self.ring = kept.new_zeros(2, frames, *kept.shape[2:])
         self.ring[:, : kept.shape[1]] = kept
@@ -114,10 +116,11 @@ class Layer:
 
     def run(self, z: Tensor, seen: int, keys_alone: bool) -> None:
         """Adds to z [m, d] what the layer makes of it, after ``seen`` frames. ``keys_alone``: only fills the ring."""
-        query, key, value = self.over_space(F.layer_norm(z, *self.norms[0]))
-        read = F.scaled_dot_product_attention(*(x.transpose(0, 1)[None] for x in (query, key, value)))
+        query, key, value = self.over_space(self.norms[0](z))
+        query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
+        read = F.scaled_dot_product_attention(query, key, value)
         self.over_space.add(z, read[0].transpose(0, 1))
-        query, key, value = self.over_time(F.layer_norm(z, *self.norms[1]))
+        query, key, value = self.over_time(self.norms[1](z))
         slot = seen % self.ring.shape[1]
         self.ring[0, slot], self.ring[1, slot] = key, value
         if keys_alone:
@@ -126,7 +129,7 @@ class Layer:
         # One query a place: sums of products are twice as fast as so many products of small matrices.
         weights = (keys * query).sum(-1, keepdim=True).mul_(query.shape[-1] ** -0.5).softmax(0)  # [w, m, h, 1]
         self.over_time.add(z, (weights * values).sum(0))
-        inner = gelu(self.up(F.layer_norm(z, *self.norms[2])))
+        inner = gelu(self.up(self.norms[2](z)))
         z.add_(self.down.bias).addmm_(inner, self.down.weight.T)
 
 
