@@ -1,20 +1,12 @@
 """The measures of the experiment with generative families, on draws whose answer is known."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "families.py"
-
 
 @pytest.fixture(scope="module")
-def script():
-    loaded = importlib.util.spec_from_file_location("families", SCRIPT)
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("experiments/families.py")
 
 
 def futures(count, *, of=20, spread=1.0):

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -16,12 +16,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "foreign_films.py"
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = spec_from_file_location(EXAMPLE.stem, EXAMPLE)
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example(load_script):
+    return load_script("examples/foreign_films.py")
 
 
 def run(*words: str, where: Path) -> None:

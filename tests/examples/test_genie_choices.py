@@ -1,9 +1,7 @@
 """The experiment on choices of genie prints the command that makes its figures again."""
 
-import importlib.util
 import json
 import shlex
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,13 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def choices():
-    spec = importlib.util.spec_from_file_location("genie_choices", ROOT / "experiments" / "genie_choices.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["genie_choices"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["genie_choices"]
+def choices(load_script):
+    return load_script("experiments/genie_choices.py")
 
 
 def test_the_command_gives_the_same_run(choices):

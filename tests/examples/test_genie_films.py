@@ -1,8 +1,6 @@
 """The script of genie's pictures runs through on an untrained model, and its truth is the simulator's."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,16 +12,12 @@ from threeworlds.train import Card, save_model
 from threeworlds.types import Clip
 from threeworlds.worlds import COLLECTIONS, WORLDS, collect
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "genie_films.py"
 PICTURES = ("hold", "play", "picture", "tokens", "track")
 
 
 @pytest.fixture
-def script():
-    loaded = importlib.util.spec_from_file_location("genie_films", SCRIPT)
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("examples/genie_films.py")
 
 
 def untrained(spec, folder):

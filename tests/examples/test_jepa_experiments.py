@@ -1,10 +1,7 @@
 """The experiments of jepa: what they measure is what they say, on small cases."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,19 +13,10 @@ from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig
 from threeworlds.train import Card, save_model
 from threeworlds.worlds import WORLDS, collect
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    def load(name):
-        loaded = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
-        module = importlib.util.module_from_spec(loaded)
-        monkeypatch.setitem(sys.modules, name, module)  # where its dataclasses look for their types
-        loaded.loader.exec_module(module)
-        return module
-
-    return load
+def script(load_script):
+    return lambda name: load_script(f"experiments/{name}.py")
 
 
 @pytest.mark.parametrize("task", ["uniform", "collision"])

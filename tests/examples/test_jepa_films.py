@@ -1,9 +1,7 @@
 """The script of jepa's films runs through on untrained models, and its films and figures are what they say."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,16 +14,12 @@ from threeworlds.score.journey import Journey
 from threeworlds.train import Card, save_model
 from threeworlds.worlds import WORLDS, collect
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "jepa_films.py"
 PICTURES = ("beliefs", "futures", "surprise", "masks", "costs", "ways-rooms")
 
 
 @pytest.fixture
-def script():
-    loaded = importlib.util.spec_from_file_location("jepa_films", SCRIPT)
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("examples/jepa_films.py")
 
 
 def save_untrained(folder, world, **changes):

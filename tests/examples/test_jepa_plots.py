@@ -1,6 +1,5 @@
 """The plots of jepa's results are drawn, and show what the results say."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,8 @@ PLOTS = ("horizons", "anticollapse", "architectures", "motion", "reward")
 
 
 @pytest.fixture
-def script():
-    loaded = importlib.util.spec_from_file_location("jepa_plots", ROOT / "examples" / "jepa_plots.py")
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("examples/jepa_plots.py")
 
 
 def test_every_plot_is_drawn(tmp_path, script):

@@ -1,8 +1,6 @@
 """The experiment on sora's choices: training spends its seconds, every trial fills its rows, and none is made twice."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from time import process_time
 
@@ -20,13 +18,8 @@ CHECKPOINT = SCRIPT.parents[1] / "zoo" / "arena-sora-base"
 
 
 @pytest.fixture(scope="module")
-def choices():
-    spec = importlib.util.spec_from_file_location("sora_choices", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["sora_choices"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["sora_choices"]
+def choices(load_script):
+    return load_script("experiments/sora_choices.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The script of films runs through on an untrained model and tells every figure."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,18 +10,9 @@ from threeworlds.routes import get_route
 from threeworlds.train import Card, save_model
 from threeworlds.worlds import WORLDS
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "sora_films.py"
 
-
-def load_script():
-    loaded = importlib.util.spec_from_file_location("sora_films", SCRIPT)
-    script = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(script)
-    return script
-
-
-def test_every_task_leaves_a_strip_and_every_measure_a_figure(tmp_path):
-    script = load_script()
+def test_every_task_leaves_a_strip_and_every_measure_a_figure(tmp_path, load_script):
+    script = load_script("examples/sora_films.py")
     route, spec = get_route("sora"), WORLDS["arena"].spec(32)
     config = route.recipes["debug"]()
     torch.manual_seed(0)
@@ -38,8 +27,8 @@ def test_every_task_leaves_a_strip_and_every_measure_a_figure(tmp_path):
     assert figures["largest_jump_median"]["cut"] > 0
 
 
-def test_films_from_words_stand_under_their_caption_and_over_the_truth(tmp_path):
-    script = load_script()
+def test_films_from_words_stand_under_their_caption_and_over_the_truth(tmp_path, load_script):
+    script = load_script("examples/sora_films.py")
     route, spec = get_route("sora"), WORLDS["arena"].spec(32)
     torch.manual_seed(0)
     model = route.build(route.recipes["debug"](), spec).eval()
@@ -57,8 +46,8 @@ def test_films_from_words_stand_under_their_caption_and_over_the_truth(tmp_path)
     assert (shown[script.LINE :, : script.LABEL] < 128).any()  # the names
 
 
-def test_the_largest_jump_by_hand():
-    script = load_script()
+def test_the_largest_jump_by_hand(load_script):
+    script = load_script("examples/sora_films.py")
     video = torch.tensor([0.0, 1, 2, 5]).view(1, 4, 1, 1, 1)
     assert script.largest_jump(video).item() == 9
     assert script.recoloured(("a red disc chases blue",)) == ("a green disc chases yellow",)

@@ -1,7 +1,5 @@
 """The experiment on roll-outs: the truth has no error, floors are the scorecard's, and every table is filled."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
@@ -18,13 +16,8 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "sora_rollout.py"
 
 
 @pytest.fixture(scope="module")
-def rollout():
-    spec = importlib.util.spec_from_file_location("sora_rollout", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["sora_rollout"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["sora_rollout"]
+def rollout(load_script):
+    return load_script("experiments/sora_rollout.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,15 @@
 """The experiment with two judges runs, and both say of the cheats what they must."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("worldproof")
-ROOT = Path(__file__).parents[2]
 
 
-def test_both_judges_know_the_world_from_a_still_picture(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location(
-        "worldproof_experiment", ROOT / "experiments" / "judged_by_worldproof.py"
-    )
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+def test_both_judges_know_the_world_from_a_still_picture(tmp_path, monkeypatch, load_script):
+    script = load_script("experiments/judged_by_worldproof.py")
     monkeypatch.setattr(
         sys, "argv", ["judged_by_worldproof.py", "--items", "12", "--out", str(tmp_path / "found.json")]
     )
