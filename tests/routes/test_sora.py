@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from threeworlds.routes.sora.generator import given_frames
-from threeworlds.routes.sora.model import Sora
+from threeworlds.routes.sora.model import Sora, rollout_error
 from threeworlds.routes.sora.objective import TASKS, FlowObjective, clean_frames, frame_times
 from threeworlds.routes.sora.recipes import debug
-from threeworlds.types import Batch, ClipSpec
+from threeworlds.types import Batch, ClipSpec, Imagined
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +212,23 @@ def test_the_loss_of_pictures_has_its_weight(model):
     without, half, whole = map(loss, (0.0, 0.5, 1.0))
     assert whole > without
     assert half == pytest.approx((without + whole) / 2)
+
+
+@pytest.mark.parametrize(("caption", "given"), [(("a red disc rises", "a blue square falls"), 1), (None, 3)])
+def test_roll_outs_are_judged_clip_by_clip_after_what_is_given(model, monkeypatch, caption, given):
+    """The made film is the true one with clip 1 half off: its error is that of the frames after the given ones."""
+    video = torch.rand(2, 6, 3, 16, 16) - 0.5
+    asked = []
+
+    def generate(prompt, *, seed):
+        asked.append(prompt)
+        off = torch.tensor([0.0, 0.5])[:, None, None, None, None]
+        return Imagined(video=torch.cat([torch.full_like(video[:, :given], 9), video[:, given:] + off], dim=1))
+
+    monkeypatch.setattr(model, "generate", generate)
+    torch.testing.assert_close(rollout_error(model, Batch(video=video, caption=caption)), torch.tensor([0.0, 0.25]))
+    assert torch.equal(asked[0].video, video[:, :given])
+    assert (asked[0].caption, asked[0].frames) == (caption, 6)
 
 
 def test_shapes_that_do_not_agree_and_unknown_solvers_are_named(model):
