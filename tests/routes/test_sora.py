@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from threeworlds.routes.sora.generator import given_frames
-from threeworlds.routes.sora.model import Sora, rollout_error
-from threeworlds.routes.sora.objective import TASKS, FlowObjective, clean_frames, frame_times
+from threeworlds.routes.sora.model import Sora, rollout_error, stages
+from threeworlds.routes.sora.objective import TASKS, FlowObjective, PictureObjective, clean_frames, frame_times
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.types import Batch, ClipSpec, Imagined
 
@@ -187,6 +187,66 @@ def test_where_pictures_were_trained_the_first_frame_is_made_alone(model, monkey
     assert all(time[0] == 1 for time in seen[2:])
     alone = model.sample(latents(model, frames=1), torch.zeros(2, 1), ("", ""), generator=draws(), steps=2)
     assert torch.equal(made[:, :1], alone)
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(None, [5, 3]), (2, [2, 2])])
+def test_a_picture_has_solver_steps_of_its_own_unless_they_are_asked_for(model, monkeypatch, asked, taken):
+    config = replace(model.config.generator, stills=2, steps=3, picture_steps=5)
+    monkeypatch.setattr(model, "config", replace(model.config, generator=config))
+    seen = []
+    forward = model.generator.forward
+    monkeypatch.setattr(
+        model.generator, "forward", lambda x, time, words: seen.append(x.shape[1]) or forward(x, time, words)
+    )
+    made = model.sample(latents(model), torch.zeros(2, 6), ("", ""), generator=draws(), steps=asked)
+    assert seen == [1] * taken[0] + [6] * taken[1]
+    alone = model.sample(latents(model, frames=1), torch.zeros(2, 1), ("", ""), generator=draws(), steps=asked)
+    assert torch.equal(made[:, :1], alone)
+
+
+def curriculum(model, *lessons, **changes):
+    config = replace(model.config.generator, frames=8, batch_size=4, curriculum=lessons, **changes)
+    return Sora(replace(model.config, generator=config), model.spec)
+
+
+def test_a_curriculum_comes_before_the_clips_and_takes_its_share():
+    """Of 0.8 of the budget a quarter for pictures and a half for clips of four frames; every step takes 32 frames."""
+    model = Sora(debug(), ClipSpec(height=16, width=16, fps=10, captioned=True))
+    compression, *made = stages(curriculum(model, "1:0.25", "4:0.5"))
+    left = 1 - compression.share
+    assert [stage.name for stage in made] == ["pictures", "clips-4", "generator"]
+    assert [stage.share / left for stage in made] == pytest.approx([0.25, 0.5, 0.25])
+    assert [(stage.frames, stage.batch_size) for stage in made] == [(1, 32), (4, 8), (8, 4)]
+    assert [stage.cache is not None for stage in made] == [True, False, False]
+    assert [stage.rollout_error is not None for stage in made] == [False, False, True]
+    assert len({id(stage.module.generator) for stage in made}) == 1
+
+
+def test_a_lesson_of_pictures_learns_from_every_frame_alone(model):
+    objective = PictureObjective(Sora(model.config, model.spec).generator, captioned=True)
+    seen = []
+    objective.generator.register_forward_hook(lambda _, given, out: seen.append(given))
+    batch = Batch(caption=("a red disc rises", ""), cached={"latent": latents(model, frames=3)})
+    loss, metrics = objective(batch)
+    loss.backward()
+    ((x, time, words),) = seen
+    assert x.shape[:2] == time.shape == (6, 1)
+    assert len(words[0]) == 6
+    assert set(metrics) == {"still_mse"}
+    assert objective.generator.read_out.weight.grad.norm() > 0
+
+
+@pytest.mark.parametrize(
+    "lessons", [("1",), ("8:0.2",), ("0:0.2",), ("1:0.2", "1:0.3"), ("1:0.5", "4:0.5"), ("1:0.0",)]
+)
+def test_a_curriculum_that_cannot_be_is_named(model, lessons):
+    with pytest.raises(ValueError, match=r"generator\.curriculum=.*expected FRAMES:SHARE.*window's 8"):
+        stages(curriculum(model, *lessons))
+
+
+def test_a_curriculum_is_of_one_size(model):
+    with pytest.raises(ValueError, match=r"curriculum and generator\.buckets"):
+        stages(curriculum(model, "1:0.2", buckets=("8@16x16", "2@16x16")))
 
 
 def test_pictures_add_their_loss(model):

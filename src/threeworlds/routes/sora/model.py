@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import lcm
@@ -18,10 +19,12 @@ from threeworlds.nn.minilm import NAME as PRETRAINED
 from threeworlds.routes.sora.autoencoder import Autoencoder, DecoderObjective, PixelPatches
 from threeworlds.routes.sora.buckets import buckets, encoded, grids, shapes_of
 from threeworlds.routes.sora.generator import Generator
-from threeworlds.routes.sora.objective import FlowObjective, flow_surprise
+from threeworlds.routes.sora.objective import FlowObjective, PictureObjective, flow_surprise
 from threeworlds.routes.sora.recipes import GeneratorConfig, SoraConfig
 from threeworlds.routes.sora.rollout import between
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Prompt, Stage, State
+
+LESSON = re.compile(r"(\d+):(\d*\.?\d+)")  # FRAMES:SHARE
 
 
 class Sora(nn.Module):
@@ -124,17 +127,19 @@ class Sora(nn.Module):
         if latent.shape[:2] != level.shape or len(captions) != len(latent):
             raise ValueError(f"latents {latent.shape[:2]}, levels {level.shape}, {len(captions)} captions: they differ")
         guidance = config.guidance if guidance is None else guidance
-        solve, times = solver_named(solver or config.solver), time_grid(steps or config.steps)
+        solve = solver_named(solver or config.solver)
 
-        def draw(latent: Tensor, level: Tensor) -> Tensor:
+        def draw(latent: Tensor, level: Tensor, steps: int) -> Tensor:
             noise = torch.tensor([first_noise(config, caption) for caption in captions])
             start = self._start(latent, level, noise, generator)
-            return solve(self._velocity(level, captions, guidance), start, times)
+            return solve(self._velocity(level, captions, guidance), start, time_grid(steps))
 
-        if config.stills and latent.shape[1] > 1 and not level.any():
-            first = draw(latent[:, :1], level[:, :1])
+        if config.stills and not level.any():
+            first = draw(latent[:, :1], level[:, :1], steps or config.picture_steps or config.steps)
+            if latent.shape[1] == 1:
+                return first
             latent, level = torch.cat([first, latent[:, 1:]], dim=1), level.index_fill(1, torch.tensor([0]), 1.0)
-        return draw(latent, level)
+        return draw(latent, level, steps or config.steps)
 
     def _start(self, latent: Tensor, level: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
         """Frames noised down to their level of the path; ``scale`` [b] of the noise where frames are given."""
@@ -186,7 +191,7 @@ def stages(model: nn.Module) -> list[Stage]:
     assert isinstance(model, Sora)
     autoencoder = model.autoencoder
     if isinstance(autoencoder, PixelPatches):
-        return [_generator_stage(model, share=1.0)]
+        return _generator_stages(model, share=1.0)
     config = autoencoder.config
     compression = Stage(
         name="autoencoder",
@@ -197,11 +202,49 @@ def stages(model: nn.Module) -> list[Stage]:
         optim=Optim(learning_rate=config.learning_rate),
         finish=autoencoder.normalise,
     )
-    made = [compression, _generator_stage(model, share=1 - config.share - config.decoder_share)]
+    made = [compression, *_generator_stages(model, share=1 - config.share - config.decoder_share)]
     if config.decoder_share:
         decoder = DecoderObjective(autoencoder)
         made.append(replace(compression, name="decoder", module=decoder, share=config.decoder_share, finish=None))
     return made
+
+
+def _generator_stages(model: Sora, share: float) -> list[Stage]:
+    """What comes first by the recipe's curriculum, then clips as long as the window."""
+    config, first = model.config.generator, lessons(model.config.generator)
+    whole = _generator_stage(model, share * (1 - sum(first.values())))
+    if first and config.buckets:
+        raise ValueError("generator.curriculum and generator.buckets: lessons are of one size, so only one of them")
+    made = [_lesson(model, whole, frames, share * part) for frames, part in first.items()]
+    later = [replace(stage, cache=None) for stage in (*made, whole)[1:]]  # latents are worked out once, by the first
+    return [made[0], *later] if made else [whole]
+
+
+def _lesson(model: Sora, whole: Stage, frames: int, share: float) -> Stage:
+    """Pictures, or clips of so many frames; a step takes as many frames as any other."""
+    objective = PictureObjective if frames == 1 else FlowObjective
+    return replace(
+        whole,
+        name="pictures" if frames == 1 else f"clips-{frames}",
+        module=objective(model.generator, model.spec.captioned),
+        share=share,
+        frames=frames,
+        batch_size=max(1, whole.frames * whole.batch_size // frames),
+        rollout_error=None,
+    )
+
+
+def lessons(config: GeneratorConfig) -> dict[int, float]:
+    """What training begins with: frames of a clip -> part of the generator's budget. A ValueError if it cannot be."""
+    found = [LESSON.fullmatch(text) for text in config.curriculum]
+    parts = {int(match[1]): float(match[2]) for match in found if match}
+    fit = all(1 <= frames < config.frames and part > 0 for frames, part in parts.items())
+    if len(parts) < len(config.curriculum) or not fit or sum(parts.values()) >= 1:
+        raise ValueError(
+            f"generator.curriculum={','.join(config.curriculum)}: expected FRAMES:SHARE, each of fewer frames than the "
+            f"window's {config.frames} and different, shares above 0 that add up to less than 1; such as 1:0.2,4:0.3"
+        )
+    return parts
 
 
 def _generator_stage(model: Sora, share: float) -> Stage:

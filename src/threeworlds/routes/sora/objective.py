@@ -29,19 +29,26 @@ class FlowObjective(nn.Module):
         self.generator, self.captioned, self.grids = generator, captioned, grids
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        ((name, x_1),) = batch.cached.items()
-        x_1 = cropped(x_1, self.grids[name]) if name in self.grids else x_1
-        config = self.generator.config
-        words = self.generator.words(self._captions(batch, len(x_1)))
+        config, (x_1, words) = self.generator.config, self._read(batch)
         loss, error = self._match(x_1, frame_times(x_1.shape[0], x_1.shape[1], config).to(x_1.device), words)
         metrics = {"latent_mse": error}
         if config.stills:
             chosen = torch.randperm(x_1.shape[1], device=x_1.device)[: config.stills]
-            stills = x_1[:, chosen].flatten(0, 1).unsqueeze(1)
-            time = logit_normal((len(stills), 1), config.time_mean, config.time_std).to(x_1.device)
-            of_still, error = self._match(stills, time, repeated(words, config.stills))
-            loss, metrics = loss + config.stills_weight * of_still, metrics | {"still_mse": error}
+            of_still, metrics["still_mse"] = self._match_pictures(x_1[:, chosen], words)
+            loss = loss + config.stills_weight * of_still
         return loss, metrics
+
+    def _read(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Latents [b, t, c, y, x] and the words of each clip."""
+        ((name, x_1),) = batch.cached.items()
+        x_1 = cropped(x_1, self.grids[name]) if name in self.grids else x_1
+        return x_1, self.generator.words(self._captions(batch, len(x_1)))
+
+    def _match_pictures(self, x_1: Tensor, words: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """As ``_match``, of each frame as a clip of its own."""
+        config, stills = self.generator.config, x_1.flatten(0, 1).unsqueeze(1)
+        time = logit_normal((len(stills), 1), config.time_mean, config.time_std).to(x_1.device)
+        return self._match(stills, time, repeated(words, x_1.shape[1]))
 
     def _match(self, x_1: Tensor, time: Tensor, words: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Error of the velocity over the frames below time 1, and the mean squared error of the estimate there."""
@@ -60,6 +67,14 @@ class FlowObjective(nn.Module):
             return ("",) * size
         dropped = (torch.rand(size) < self.generator.config.caption_dropout).tolist()
         return tuple("" if drop else text for drop, text in zip(dropped, batch.caption, strict=True))
+
+
+class PictureObjective(FlowObjective):
+    """Every frame as a picture of its own, under the clip's words: what there is, before how it moves."""
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, error = self._match_pictures(*self._read(batch))
+        return loss, {"still_mse": error}
 
 
 @torch.no_grad()

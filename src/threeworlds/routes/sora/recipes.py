@@ -55,6 +55,9 @@ class GeneratorConfig:
     # Weight of the pictures' loss beside the clips'. Where things are is in no caption, so most of it cannot be learnt,
     # and at 1 its gradient drowns that of the clips (docs/log.md).
     stills_weight: float = 1.0
+    # What training begins with, FRAMES:SHARE of the generator's budget each, such as 1:0.2 for pictures alone. Steps
+    # take as many frames as later; what pictures teach is then kept up by ``stills``.
+    curriculum: tuple[str, ...] = ()
     at_captions: float = 0.0  # part of the windows that start where a caption does
     time_mean: float = -1.2  # logit-normal training times, biased to noise
     time_std: float = 1.0
@@ -65,6 +68,7 @@ class GeneratorConfig:
     learning_rate: float = 1.5e-3
     solver: Literal["euler", "heun", "multistep"] = "euler"
     steps: int = 8  # solver steps in sampling
+    picture_steps: int = 0  # of a first frame that is made alone, which costs little; 0: as many as the rest takes
     noise: float = 0.4  # scale of the first noise after given frames, without words: less keeps to the likely future
     guidance: float = 2.0  # classifier-free guidance on words
 
@@ -95,19 +99,23 @@ def base() -> SoraConfig:
     """
     return SoraConfig(
         autoencoder=AutoencoderConfig(
-            factor=4, channels=(24, 48, 48), kl=1e-3, equivariance=0.5, share=0.12, decoder_share=0.08
+            factor=4, channels=(24, 48, 48), latent=8, kl=1e-3, equivariance=0.5, share=0.12, decoder_share=0.08
         ),
         generator=GeneratorConfig(
             layers=5,
             caption_dropout=0.15,
-            tasks=(0.05, 0.45, 0.2, 0.05, 0.05, 0.05, 0.15),
+            tasks=(0.03, 0.7, 0.14, 0.03, 0.04, 0.03, 0.03),
             causal=True,
             given_noise=0.1,
-            stills=3,
+            curriculum=("1:0.2",),
+            stills=2,
+            stills_weight=0.3,
             at_captions=0.9,
+            from_noise=0.2,
             batch_size=4,
             learning_rate=1e-3,
             steps=4,
+            picture_steps=16,
             noise=0.5,
             guidance=4.0,
         ),
@@ -124,6 +132,7 @@ def large() -> SoraConfig:
         made.generator,
         frames=16,
         tasks=(0.05, 0.05, 0.7, 0.05, 0.05, 0.05, 0.05),
+        curriculum=(),
         stills=0,
         from_noise=0.0,
         at_captions=0.0,
