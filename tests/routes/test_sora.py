@@ -244,9 +244,18 @@ def test_a_curriculum_that_cannot_be_is_named(model, lessons):
         stages(curriculum(model, *lessons))
 
 
-def test_a_curriculum_is_of_one_size(model):
-    with pytest.raises(ValueError, match=r"curriculum and generator\.buckets"):
-        stages(curriculum(model, "1:0.2", buckets=("8@16x16", "2@16x16")))
+def test_a_curriculum_before_clips_of_several_sizes_is_of_the_first():
+    model = Sora(debug(), ClipSpec(height=32, width=32, fps=10, captioned=True))
+    pictures, clips = stages(curriculum(model, "1:0.2", buckets=("4@16x32", "8@32x32")))[1:]
+    assert clips.buckets
+    assert not pictures.buckets
+    assert pictures.columns == clips.columns == clips.buckets[0].columns
+    cached = pictures.cache(torch.zeros(1, 8, 3, 32, 32))
+    window = cached[pictures.columns[0]][:, :1].expand(2, -1, -1, -1, -1)
+    seen = []
+    pictures.module.generator.register_forward_hook(lambda _, given, out: seen.append(given[0].shape))
+    pictures.module(Batch(caption=("", ""), cached={pictures.columns[0]: window}))
+    assert seen == [(2, 1, model.autoencoder.channels, 4, 2)]
 
 
 def test_pictures_add_their_loss(model):

@@ -44,7 +44,7 @@ def test_shapes_given_twice_or_shorter_than_their_pictures_are_named():
     with pytest.raises(ValueError, match="one is given twice"):
         shapes_of(config_of("8@32x32", "8@32x32").generator, SPEC, 16)
     with pytest.raises(ValueError, match=r"fewer frames than generator\.stills=3"):
-        shapes_of(config_of("2@32x32", recipe=base).generator, SPEC, 8)
+        shapes_of(replace(config_of("2@32x32", recipe=base).generator, stills=3), SPEC, 8)
 
 
 def test_batches_of_all_shapes_have_about_the_tokens_of_the_recipes_own():

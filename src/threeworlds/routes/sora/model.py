@@ -211,25 +211,25 @@ def stages(model: nn.Module) -> list[Stage]:
 
 def _generator_stages(model: Sora, share: float) -> list[Stage]:
     """What comes first by the recipe's curriculum, then clips as long as the window."""
-    config, first = model.config.generator, lessons(model.config.generator)
+    first = lessons(model.config.generator)
     whole = _generator_stage(model, share * (1 - sum(first.values())))
-    if first and config.buckets:
-        raise ValueError("generator.curriculum and generator.buckets: lessons are of one size, so only one of them")
     made = [_lesson(model, whole, frames, share * part) for frames, part in first.items()]
     later = [replace(stage, cache=None) for stage in (*made, whole)[1:]]  # latents are worked out once, by the first
     return [made[0], *later] if made else [whole]
 
 
 def _lesson(model: Sora, whole: Stage, frames: int, share: float) -> Stage:
-    """Pictures, or clips of so many frames; a step takes as many frames as any other."""
+    """Pictures, or clips of so many frames, of the first size where there are several; steps are of equal frames."""
+    assert isinstance(whole.module, FlowObjective)
     objective = PictureObjective if frames == 1 else FlowObjective
     return replace(
         whole,
         name="pictures" if frames == 1 else f"clips-{frames}",
-        module=objective(model.generator, model.spec.captioned),
+        module=objective(model.generator, model.spec.captioned, whole.module.grids),
         share=share,
         frames=frames,
         batch_size=max(1, whole.frames * whole.batch_size // frames),
+        buckets=(),
         rollout_error=None,
     )
 
