@@ -36,7 +36,7 @@ class CaptionerConfig:
     stride: int = 2
     vocabulary: int = 256  # words at most, the end among them
     limit: int = 40  # words of a caption at most
-    batch_size: int = 16
+    batch_size: int = 6
     learning_rate: float = 1e-3
 
 
