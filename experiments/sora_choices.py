@@ -255,11 +255,11 @@ def trained_on(trial: Trial, objective: Any, clips: Tensor, captions: Sequence[s
 
 
 def generator(trial: Trial, size: int, changes: Mapping[str, Any]) -> tuple[Sora, Row]:
-    """A `base` generator with these changes, trained on the kept model's compression."""
+    """A `base` generator with these changes and on clips alone, trained on the kept model's compression."""
     store, config = trial.store(size), base()
     config = replace(config, autoencoder=trial.kept.config.autoencoder)
     torch.manual_seed(trial.seed)
-    model = Sora(replace(config, generator=replace(config.generator, **changes)), store.spec)
+    model = Sora(replace(config, generator=replace(config.generator, curriculum=(), **changes)), store.spec)
     model.autoencoder.load_state_dict(trial.kept.autoencoder.state_dict())
     stage = next(stage for stage in stages(model) if stage.name == "generator")
     model.autoencoder.eval()
