@@ -10,7 +10,6 @@ other than the training's, how seamless loops and joints are, and how an edit re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ GIVEN, MADE = 6, 8  # frames
 SIDES = (32, 48, 64)  # pixels
 STRENGTHS = (0.3, 0.5, 0.7, 0.9)
 SHOWN, SCALE = 14, 2  # frames of a strip, pixels a pixel
+STREAMED = 42  # frames
 CAPTIONS = 3  # films from words alone that are shown
 LABEL, LINE = 60, 14  # pixels: width of a strip's name, height of its caption
 Strip = tuple[str, str, Tensor]  # name, caption ("" for none) and film [t, c, h, w]
@@ -59,8 +59,9 @@ def main(
     assert isinstance(model, Sora), "not a sora model"
     clips, captions = fresh_clips(max(items, CAPTIONS), seed, model.spec.height)
     pictures.mkdir(parents=True, exist_ok=True)
-    for name, strips in films(model, clips, captions, seed).items():
-        save_picture(strips, pictures / f"sora-{name}.png")
+    for name, strips in (films(model, clips, captions, seed) | {"stream": streams(model, seed)}).items():
+        if strips:
+            save_picture(strips, pictures / f"sora-{name}.png")
     if not items:
         return
     figures = {"checkpoint": checkpoint.name, "items": items, "seed": seed} | measure(model, clips, captions, seed)
@@ -75,7 +76,7 @@ def fresh_clips(items: int, seed: int, size: int) -> tuple[Tensor, tuple[str, ..
     return video.permute(0, 1, 4, 2, 3).float() / 127.5 - 1, tuple(clip.captions[0].text for clip in episodes)
 
 
-def films(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> Mapping[str, list[Strip]]:
+def films(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> dict[str, list[Strip]]:
     """The strips of each task: all but the first of the first clip or two."""
     words, sampling = captions[:1], tasks.Sampling(seed=seed)
     clip, other, new = clips[:1, :GIVEN], clips[1:2, :GIVEN], recoloured(captions[:1])
@@ -97,6 +98,18 @@ def films(model: Sora, clips: Tensor, captions: tuple[str, ...], seed: int) -> M
         shown[name].append(truth)
     shown["edit"].append(("original", words[0], clips[0]))
     return {"words": [s for said, film, true in pairs for s in (("film", said, film), ("true clip", "", true))]} | shown
+
+
+def streams(model: Sora, seed: int) -> list[Strip]:
+    """Every third frame of a stream without words at 32 pixels, every sixth at 64; none of a model that has none."""
+    if not model.config.generator.causal:
+        return []
+    strips = []
+    for side, every in ((32, 3), (64, 6)):
+        clip = fresh_clips(1, seed, side)[0][:, :GIVEN]
+        film = tasks.streamed(model, clip, ("",), frames=STREAMED - GIVEN, sampling=tasks.Sampling(seed=seed)).video
+        strips.append((f"{side} pixels", "", film[0, ::every]))
+    return strips
 
 
 def save_picture(strips: list[Strip], path: Path) -> None:

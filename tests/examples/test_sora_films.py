@@ -1,8 +1,10 @@
 """The script of films runs through on an untrained model and tells every figure."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -44,6 +46,19 @@ def test_films_from_words_stand_under_their_caption_and_over_the_truth(tmp_path,
     assert np.array_equal(first, second)
     assert (shown[: script.LINE, script.LABEL :] < 128).any()  # the caption
     assert (shown[script.LINE :, : script.LABEL] < 128).any()  # the names
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_stream_is_shown_at_two_sizes_of_a_model_that_has_one(load_script, causal):
+    script = load_script("examples/sora_films.py")
+    route, spec = get_route("sora"), WORLDS["arena"].spec(32)
+    config = route.recipes["debug"]()
+    torch.manual_seed(0)
+    model = route.build(replace(config, generator=replace(config.generator, causal=causal)), spec).eval()
+    strips = script.streams(model, 0)
+    assert [(name, tuple(film.shape)) for name, _, film in strips] == (
+        [("32 pixels", (14, 3, 32, 32)), ("64 pixels", (7, 3, 64, 64))] if causal else []
+    )
 
 
 def test_the_largest_jump_by_hand(load_script):
