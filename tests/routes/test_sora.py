@@ -200,7 +200,9 @@ def test_a_picture_has_solver_steps_of_its_own_unless_they_are_asked_for(model, 
     )
     made = model.sample(latents(model), torch.zeros(2, 6), ("", ""), generator=draws(), steps=asked)
     assert seen == [1] * taken[0] + [6] * taken[1]
+    seen.clear()
     alone = model.sample(latents(model, frames=1), torch.zeros(2, 1), ("", ""), generator=draws(), steps=asked)
+    assert seen == [1] * taken[0]
     assert torch.equal(made[:, :1], alone)
 
 
