@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge, moved
+from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge, moved, recoloured
 from threeworlds.routes.sora.model import Sora, stages
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.routes.sora.stream import stream
@@ -116,6 +116,17 @@ def test_a_stream_shows_what_the_whole_film_would(model, monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------------ the critic
+
+
+def test_colours_are_mixed_within_what_is_there_and_shapes_stay():
+    torch.manual_seed(0)
+    video = film(3, batch=8)
+    mixed = recoloured(video, 1.0)
+    assert (mixed.amin(2) >= video.amin(2) - 1e-6).all() and (mixed.amax(2) <= video.amax(2) + 1e-6).all()
+    assert not torch.allclose(mixed, video, atol=0.1)
+    grey = video[:, :, :1].expand_as(video)
+    torch.testing.assert_close(recoloured(grey, 1.0), grey)  # no colour, nothing to mix: each pixel stays where it is
+    assert torch.equal(recoloured(video, 0.0), video)
 
 
 def test_the_critic_and_the_maker_are_moved_each_by_its_own_loss():

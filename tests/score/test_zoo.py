@@ -264,6 +264,25 @@ def test_several_budgets_become_scores_against_budget(installed, tmp_path):
     assert "against budget" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_of_several_budgets_a_stopped_run_asks_only_those_that_were_not_asked(installed, tmp_path, monkeypatch):
+    out, words = tmp_path / "out", "compare --routes still --recipe debug --budget 2steps,4steps --items 4 --out"
+    assert main([*words.split(), str(out)]) == 0
+    first = (out / "result.json").read_bytes()
+    asked = []
+    exam = compare.build_exam
+    monkeypatch.setattr("threeworlds.score.compare.build_exam", lambda *a, **k: asked.append(1) or exam(*a, **k))
+    (out / "result.json").unlink()
+    (out / "budget-4steps" / "result.json").unlink()
+    assert main([*words.split(), str(out)]) == 0
+    assert len(asked) == 1
+    again, before = (json.loads(text)["rows"] for text in ((out / "result.json").read_bytes(), first))
+    assert [row["metric"] for row in again] == [row["metric"] for row in before]
+    assert main([*words.split(), str(out)]) == 0  # it had finished: a repetition asks all anew
+    assert len(asked) == 3
+    part = json.loads((out / "budget-2steps" / "result.json").read_text())
+    assert "--budget 2steps " in part["command"] and part["command"].endswith("budget-2steps")
+
+
 def test_budgets_of_two_kinds_are_refused(tmp_path):
     assert main(["compare", "--budget", "1m,300steps", "--out", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from threeworlds import __version__
 from threeworlds.score import estimate
 from threeworlds.score.clips import generate
 from threeworlds.score.exam import Entrant, build_exam
-from threeworlds.score.result import write_result
+from threeworlds.score.result import read_result, write_result
 from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
 from threeworlds.score.seeds import SHOWN
 from threeworlds.score.zoo import ZOO, chosen_models
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from threeworlds.data import ClipStore
     from threeworlds.train import Budget, TrainedRun
 
+RESULT = "result.json"
 EPISODES = 2000  # of a world: 80,000 frames of arena
 VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
 
@@ -84,13 +86,31 @@ def run_compare(options: CompareOptions) -> Result:
     tell_estimate(options, len(entries) * len(seeds), budgets)
     store = open_clips(options)
     if len(budgets) == 1:
-        return _compare(options, store, entries, budgets[0], options.out)
-    folders = {budget: options.out / f"budget-{budget}" for budget in sorted(budgets, key=lambda b: b.amount)}
-    return _against_budget(options, {b: _compare(options, store, entries, b, out) for b, out in folders.items()})
+        return _compare(options, store, entries, budgets[0], options.out, command_of(options))
+    results: dict[Budget, Result] = {}
+    for budget in sorted(budgets, key=lambda b: b.amount):
+        folder = options.out / f"budget-{budget}"
+        command = command_of(options, budget=budget, out=folder)
+        known = _asked_before(options.out, folder, command)
+        results[budget] = known or _compare(options, store, entries, budget, folder, command)
+    return _against_budget(options, results)
+
+
+def _asked_before(whole: Path, part: Path, command: str) -> Result | None:
+    """What a run that was stopped between budgets has of this one. A finished run that is repeated asks all anew."""
+    if (whole / RESULT).exists() or not (part / RESULT).exists():
+        return None
+    result = read_result(part / RESULT)
+    return result if (result.command, result.version) == (command, __version__) else None
 
 
 def _compare(
-    options: CompareOptions, store: ClipStore, entries: Mapping[str, Contestant], budget: Budget, out: Path
+    options: CompareOptions,
+    store: ClipStore,
+    entries: Mapping[str, Contestant],
+    budget: Budget,
+    out: Path,
+    command: str,
 ) -> Result:
     """Train each route for one budget, with each seed, and put the questions."""
     entrants: list[Entrant] = []
@@ -106,7 +126,7 @@ def _compare(
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
     data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind, len(others) + 1)}
-    return write_scorecard(exam, entrants, QUESTIONS, out, command=command_of(options), data=data, curves=curves)
+    return write_scorecard(exam, entrants, QUESTIONS, out, command=command, data=data, curves=curves)
 
 
 def _against_budget(options: CompareOptions, results: Mapping[Budget, Result]) -> Result:
@@ -120,8 +140,9 @@ def _against_budget(options: CompareOptions, results: Mapping[Budget, Result]) -
     ]
     films = [replace(film, path=f"budget-{largest}/{film.path}") for film in results[largest].films]
     data = {**results[largest].data, "budgets": [str(budget) for budget in results]}
-    whole = replace(results[largest], rows=(*results[largest].rows, *rows), films=tuple(films), data=data)
-    write_result(whole, options.out / "result.json")
+    rows = [*results[largest].rows, *rows]
+    whole = replace(results[largest], command=command_of(options), rows=tuple(rows), films=tuple(films), data=data)
+    write_result(whole, options.out / RESULT)
     return whole
 
 
@@ -218,18 +239,18 @@ def equality(kind: str, seeds: int = 1) -> str:
     return f"equal clips and equal {equal} for {each}, all its parts together; helper heads are extra and declared"
 
 
-def command_of(options: CompareOptions) -> str:
-    """The command line that makes this result again."""
+def command_of(options: CompareOptions, *, budget: Budget | None = None, out: Path | None = None) -> str:
+    """The command line that makes this result again, or of several budgets the part of one."""
     given: Mapping[str, Any] = {
         "world" if options.video is None else "video": options.world if options.video is None else options.video,
         **({"size": options.size} if options.size else {}),
         "routes": options.routes,
-        "budget": options.budget,
+        "budget": budget or options.budget,
         "recipe": options.recipe,
         "seed": options.seed,
         **({"seeds": options.seeds} if options.seeds else {}),
         "items": options.items,
-        "out": options.out,
+        "out": out or options.out,
     }
     words = [f"--{name} {value}" for name, value in given.items()]
     words += [f"--option {name}={value}" for name, value in options.world_options.items()]

@@ -48,7 +48,8 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
-        video, (latent, kl) = batch.video, self._draw(batch.video)
+        video = recoloured(batch.video, self.config.recolour) if self.config.recolour else batch.video
+        latent, kl = self._draw(video)
         if self.config.equivariance and torch.rand(()) < self.config.equivariance:
             latent, video = moved(latent, video, torch.randint(1 - self.factor, self.factor, (2,)))
         shown = self._shown(latent)
@@ -122,6 +123,18 @@ class DecoderObjective(nn.Module):
             latent, _ = autoencoder._draw(batch.video)
         error = (autoencoder._shown(latent) - batch.video).square()
         return (moving_weight(batch.video, autoencoder.config.moving) * error).mean(), {"mse": error.mean().detach()}
+
+
+def recoloured(video_btchw: Tensor, part: float) -> Tensor:
+    """Films, ``part`` of them in other colours: each channel becomes a weighted mean of the three.
+
+    A compression learns what goes with what. Where every shape is seen in every colour, one that never came in this
+    colour is kept like the others.
+    """
+    b = len(video_btchw)
+    weights = torch.softmax(3 * torch.randn(b, 3, 3), dim=-1)
+    weights = torch.where((torch.rand(b) < part)[:, None, None], weights, torch.eye(3))
+    return torch.einsum("bdc,btchw->btdhw", weights.to(video_btchw), video_btchw)
 
 
 def moved(latent_btcyx: Tensor, video_btchw: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ class AutoencoderConfig:
     kl: float = 3e-3  # weight of the KL term: smooth latents are easier to predict than faithful ones
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
     equivariance: float = 0.0  # part of the batches whose latents are moved before decoding: a picture moved as far
+    recolour: float = 0.0  # part of the clips whose colours are mixed: no shape goes with a colour
     time_stride: int = 1  # frames a latent, where kind is "causal"; the generator needs 1
     adversarial: float = 0.0  # weight of what a critic of patches says of decoded frames; 0: there is none
     share: float = 0.15  # of the route's budget
