@@ -100,12 +100,21 @@ def base() -> SoraConfig:
     """
     return SoraConfig(
         autoencoder=AutoencoderConfig(
-            factor=4, channels=(24, 48, 48), latent=8, kl=1e-3, equivariance=0.5, share=0.12, decoder_share=0.08
+            factor=4,
+            channels=(24, 48, 48),
+            latent=8,
+            kl=1e-3,
+            moving=20.0,
+            equivariance=0.4,
+            recolour=0.3,
+            share=0.15,
+            decoder_share=0.08,
+            batch_size=2,
         ),
         generator=GeneratorConfig(
             layers=5,
             caption_dropout=0.15,
-            tasks=(0.03, 0.7, 0.14, 0.03, 0.04, 0.03, 0.03),
+            tasks=(0.03, 0.64, 0.18, 0.03, 0.04, 0.03, 0.05),
             causal=True,
             given_noise=0.1,
             curriculum=("1:0.2",),
