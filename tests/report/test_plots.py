@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from report_sample import missing, prediction_rows, row
 
-from threeworlds.report.plots import _references, curve_plot, question_plots, split_horizon
+from threeworlds.report.plots import _coarse, _references, curve_plot, question_plots, split_horizon
 from threeworlds.report.view import labels_of
 from threeworlds.types import Row
 
@@ -34,6 +34,12 @@ def test_a_metric_with_horizons_is_one_picture():
     assert plot.title == "PSNR by frames ahead"
     assert plot.note == "dashed: copy the last frame; dotted: tokenizer of the truth"
     assert {"sora", "genie", "jepa", "1", "4", "8", "16"} <= set(texts(plot.svg))
+
+
+def test_places_that_two_processors_put_a_millionth_apart_are_the_same_and_numbers_in_words_stay():
+    svg = '<svg viewBox="0 0 1 1"><path d="M {} 79.97976"/><text x="-1.20004">0.00025</text></svg>'
+    assert _coarse(svg.format("34.270552")) == _coarse(svg.format("34.270553"))
+    assert _coarse(svg.format(1)) == '<svg viewBox="0 0 1 1"><path d="M 1 79.98"/><text x="-1.2">0.00025</text></svg>'
 
 
 def test_budgets_on_an_axis_are_short_and_have_their_unit():

@@ -133,12 +133,21 @@ def _draw(paint: Any, name: str, *arguments: Any) -> str:
 
 def _inline(svg: str, name: str, description: str) -> str:
     """Strip the prologue, make ids unique in the page, fit the width, name it for a reader who cannot see it."""
-    svg = svg[svg.index("<svg") :].strip()
+    svg = _coarse(svg[svg.index("<svg") :].strip())
     prefix = re.sub(r"[^a-z0-9]+", "-", name.lower())
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     label = html.escape(description, quote=True)
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg role="img" viewBox="\1" aria-label="@">', svg, count=1)
     return _to_css(svg).replace('aria-label="@"', f'aria-label="{label}"', 1)
+
+
+def _coarse(svg: str) -> str:
+    """Places to a thousandth of a point: their sixth decimal is not the same on every processor."""
+
+    def rounded(tag: re.Match[str]) -> str:
+        return re.sub(r"-?\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}".rstrip("0").rstrip("."), tag[0])
+
+    return re.sub(r"<[^>]*>", rounded, svg)  # not the texts between tags
 
 
 def _to_css(svg: str) -> str:
