@@ -107,10 +107,7 @@ def verdicts(*folders: str) -> str:
 def budgets(folder: str) -> str:
     """What each route scored after each budget: a column each, and the floor."""
     result = _result(folder)
-    found: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in _rows(result, "budget"):
-        metric, _, amount = row.metric.rpartition("_")
-        found.setdefault((metric, row.route), {})[amount] = row
+    found = _by_budget(result)
     amounts = sorted({amount for each in found.values() for amount in each}, key=float)
     lines = [
         [
@@ -123,6 +120,15 @@ def budgets(folder: str) -> str:
     ]
     head = ["", "route", *(f"{float(amount):.3g}" for amount in amounts), "floor"]
     return _table(head, lines) + _source(result, folder)
+
+
+def _by_budget(result: Result) -> dict[tuple[str, str], dict[str, Row]]:
+    """Metric and route -> budget -> row."""
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in _rows(result, "budget"):
+        metric, _, amount = row.metric.rpartition("_")
+        found.setdefault((metric, row.route), {})[amount] = row
+    return found
 
 
 def decided(*folders: str) -> str:
@@ -661,6 +667,45 @@ def guidance_curve(file: str, target: Path) -> None:
     figure.savefig(drawn, dpi=120)
     pyplot.close(figure)
     save(Image.open(drawn), target, file)
+
+
+def budget_curves(folder: str, target: Path) -> None:
+    """Scores against budget, a frame a metric: routes with their intervals, the floor of each dashed."""
+    import matplotlib
+    from PIL import Image
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    found = _by_budget(_result(folder))
+    metrics = sorted({metric for metric, _ in found})
+    figure, frames = pyplot.subplots(2, (len(metrics) + 1) // 2, figsize=(10, 5.4), layout="constrained", sharex=True)
+    for metric, axes in zip(metrics, frames.flat, strict=False):
+        for place, route in enumerate(("sora", "genie", "jepa")):
+            _budget_curve(axes, found.get((metric, route), {}), route, f"C{place}", 1.06 ** (place - 1))
+        direction = next(iter(next(each for (name, _), each in found.items() if name == metric).values())).direction
+        axes.set_title(f"{metric_label(metric, 'budget').split(',')[0]}\n({direction} is better)", fontsize=9)
+        axes.set(xscale="log", xlabel="training, FLOPs")
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in frames.flat[len(metrics) :]:
+        axes.set_visible(False)
+    lines = {line.get_label(): line for axes in frames.flat for line in axes.get_lines()}
+    shown = [route for route in ("sora", "genie", "jepa") if route in lines]
+    figure.legend([lines[route] for route in shown], shown, loc="outside upper center", ncols=3, frameon=False)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110)
+    pyplot.close(figure)
+    save(Image.open(drawn), target, folder)
+
+
+def _budget_curve(axes: Any, rows: dict[str, Row], route: str, colour: str, shift: float) -> None:
+    """One route's scores, a little aside of the others' or their intervals hide each other."""
+    amounts = sorted(rows, key=float)
+    at, told = [float(amount) * shift for amount in amounts], [rows[amount] for amount in amounts]
+    axes.plot(at, [row.value for row in told], "o-", color=colour, markersize=4, label=route)
+    axes.vlines(at, [row.low for row in told], [row.high for row in told], color=colour)
+    if told and told[-1].floor is not None:
+        axes.axhline(told[-1].floor, color=colour, linestyle="--", linewidth=0.8)
 
 
 def simulated(folder: str, target: Path) -> None:
