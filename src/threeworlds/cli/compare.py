@@ -29,7 +29,7 @@ class Compare(OfWorld):
     """Routes to compare, separated by commas."""
     budget: str = "3m"
     """Training budget of each route: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. Several (1m,2m,4m): one comparison
-    each, and scores against budget."""
+    each, and scores against budget; of the smaller ones only what is shown against budget is asked."""
     recipe: str = "small"
     """Named config of each route: debug, small or base."""
     seed: int = 0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 EPISODES = 2000  # of a world: 80,000 frames of arena
+AGAINST_BUDGET = tuple(name for name in QUESTIONS if name in {question for question, _ in SHOWN})
 VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
 
 logger = logging.getLogger(__name__)
@@ -86,13 +87,14 @@ def run_compare(options: CompareOptions) -> Result:
     tell_estimate(options, len(entries) * len(seeds), budgets)
     store = open_clips(options)
     if len(budgets) == 1:
-        return _compare(options, store, entries, budgets[0], options.out, command_of(options))
+        return _compare(options, store, entries, budgets[0], options.out, command_of(options), QUESTIONS)
     results: dict[Budget, Result] = {}
     for budget in sorted(budgets, key=lambda b: b.amount):
         folder = options.out / f"budget-{budget}"
         command = command_of(options, budget=budget, out=folder)
+        asked = QUESTIONS if budget.amount == max(b.amount for b in budgets) else AGAINST_BUDGET
         known = _asked_before(options.out, folder, command)
-        results[budget] = known or _compare(options, store, entries, budget, folder, command)
+        results[budget] = known or _compare(options, store, entries, budget, folder, command, asked)
     return _against_budget(options, results)
 
 
@@ -111,6 +113,7 @@ def _compare(
     budget: Budget,
     out: Path,
     command: str,
+    questions: Sequence[str],
 ) -> Result:
     """Train each route for one budget, with each seed, and put the questions."""
     entrants: list[Entrant] = []
@@ -126,11 +129,11 @@ def _compare(
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
     data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind, len(others) + 1)}
-    return write_scorecard(exam, entrants, QUESTIONS, out, command=command, data=data, curves=curves)
+    return write_scorecard(exam, entrants, questions, out, command=command, data=data, curves=curves)
 
 
 def _against_budget(options: CompareOptions, results: Mapping[Budget, Result]) -> Result:
-    """The result of the largest budget, and what the others scored as the question "budget"."""
+    """The result of the largest budget, and what all scored, where it is shown, as the question "budget"."""
     largest = list(results)[-1]
     rows = [
         replace(row, question="budget", metric=f"{SHOWN[row.question, row.metric]}_{budget.amount:.0f}")
@@ -187,7 +190,8 @@ def tell_estimate(options: CompareOptions, models: int, budgets: Sequence[Budget
         spec = WORLDS[options.world].spec(options.size, **options.world_options)
         logger.info("%s", estimate.of_clips(EPISODES * WORLDS[options.world].steps, spec.height, spec.width))
     logger.info("%s", estimate.of_training(models, budgets))
-    logger.info("%s", estimate.of_exam(models * len(budgets), options.items))
+    part = (1 + (len(budgets) - 1) * len(AGAINST_BUDGET) / len(QUESTIONS)) / len(budgets)
+    logger.info("%s", estimate.of_exam(models * len(budgets), options.items, part))
 
 
 def open_clips(options: CompareOptions) -> ClipStore:
