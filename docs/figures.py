@@ -731,6 +731,7 @@ def _digest(made_from: str) -> str:
 DRAWN: dict[str, tuple[str, Callable[[str, Path], None]]] = {  # picture -> result, and who draws it
     "arena.png": ("compare-arena", contact_sheet),
     "scorecard.png": ("zoo-arena", scorecard),
+    "budgets.png": ("seeds-base", budget_curves),
     "sora-guidance.png": ("sora-sampling.json", guidance_curve),
     "sora-simulator.png": ("simulator-arena", simulated),
 }
