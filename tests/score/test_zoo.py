@@ -279,10 +279,10 @@ def test_of_several_budgets_a_stopped_run_asks_only_those_that_were_not_asked(in
     assert [row["metric"] for row in again] == [row["metric"] for row in before]
     assert main([*words.split(), str(out)]) == 0  # it had finished: a repetition asks all anew
     assert len(asked) == 3
-    for steps, questions in ((2, set(compare.AGAINST_BUDGET)), (4, set(scorecard.QUESTIONS))):
-        rows = json.loads((out / f"budget-{steps}steps" / "result.json").read_text())["rows"]
-        assert {row["question"] for row in rows} <= questions
-        assert (set(questions) - {row["question"] for row in rows}) <= {"planning"}
+    found = [json.loads((out / f"budget-{steps}steps" / "result.json").read_text())["rows"] for steps in (2, 4)]
+    few, many = ({row["question"] for row in rows} for rows in found)
+    assert few == {"prediction", "control"} == set(compare.against_budget())
+    assert many - few == {"planning", "cost"}
     part = json.loads((out / "budget-2steps" / "result.json").read_text())
     assert "--budget 2steps " in part["command"] and part["command"].endswith("budget-2steps")
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 EPISODES = 2000  # of a world: 80,000 frames of arena
-AGAINST_BUDGET = tuple(name for name in QUESTIONS if name in {question for question, _ in SHOWN})
 VIDEO_SIZE = 32  # pixels a side of a user's films, unless asked otherwise
 
 logger = logging.getLogger(__name__)
@@ -92,10 +91,16 @@ def run_compare(options: CompareOptions) -> Result:
     for budget in sorted(budgets, key=lambda b: b.amount):
         folder = options.out / f"budget-{budget}"
         command = command_of(options, budget=budget, out=folder)
-        asked = QUESTIONS if budget.amount == max(b.amount for b in budgets) else AGAINST_BUDGET
+        asked = QUESTIONS if budget.amount == max(b.amount for b in budgets) else against_budget()
         known = _asked_before(options.out, folder, command)
         results[budget] = known or _compare(options, store, entries, budget, folder, command, asked)
     return _against_budget(options, results)
+
+
+def against_budget() -> tuple[str, ...]:
+    """The questions whose scores are shown against budget."""
+    shown = {question for question, _ in SHOWN}
+    return tuple(name for name in QUESTIONS if name in shown)
 
 
 def _asked_before(whole: Path, part: Path, command: str) -> Result | None:
@@ -190,7 +195,7 @@ def tell_estimate(options: CompareOptions, models: int, budgets: Sequence[Budget
         spec = WORLDS[options.world].spec(options.size, **options.world_options)
         logger.info("%s", estimate.of_clips(EPISODES * WORLDS[options.world].steps, spec.height, spec.width))
     logger.info("%s", estimate.of_training(models, budgets))
-    part = (1 + (len(budgets) - 1) * len(AGAINST_BUDGET) / len(QUESTIONS)) / len(budgets)
+    part = (1 + (len(budgets) - 1) * len(against_budget()) / len(QUESTIONS)) / len(budgets)
     logger.info("%s", estimate.of_exam(models * len(budgets), options.items, part))
 
 
