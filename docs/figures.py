@@ -670,7 +670,7 @@ def guidance_curve(file: str, target: Path) -> None:
 
 
 def budget_curves(folder: str, target: Path) -> None:
-    """Scores against budget, a frame a metric: routes with their intervals, the floor of each dashed."""
+    """Scores against budget, a frame a metric: routes with their intervals; dashed, the floor at the largest."""
     import matplotlib
     from PIL import Image
 
@@ -684,7 +684,9 @@ def budget_curves(folder: str, target: Path) -> None:
         for place, route in enumerate(("sora", "genie", "jepa")):
             _budget_curve(axes, found.get((metric, route), {}), route, f"C{place}", 1.06 ** (place - 1))
         direction = next(iter(next(each for (name, _), each in found.items() if name == metric).values())).direction
-        axes.set_title(f"{metric_label(metric, 'budget').split(',')[0]}\n({direction} is better)", fontsize=9)
+        axes.set_title(
+            f"{metric_label(metric, 'budget').removesuffix(', against budget')}\n({direction} is better)", fontsize=9
+        )
         axes.set(xscale="log", xlabel="training, FLOPs")
         axes.spines[["top", "right"]].set_visible(False)
     for axes in frames.flat[len(metrics) :]:

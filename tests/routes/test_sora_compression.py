@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from threeworlds.routes.sora.autoencoder import Autoencoder, PatchCritic, hinge, moved, recoloured
+from threeworlds.routes.sora.autoencoder import Autoencoder, DecoderObjective, PatchCritic, hinge, moved, recoloured
 from threeworlds.routes.sora.model import Sora, stages
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.routes.sora.stream import stream
@@ -118,17 +118,6 @@ def test_a_stream_shows_what_the_whole_film_would(model, monkeypatch):
 # ------------------------------------------------------------------------------------------------ the critic
 
 
-def test_colours_are_mixed_within_what_is_there_and_shapes_stay():
-    torch.manual_seed(0)
-    video = film(3, batch=8)
-    mixed = recoloured(video, 1.0)
-    assert (mixed.amin(2) >= video.amin(2) - 1e-6).all() and (mixed.amax(2) <= video.amax(2) + 1e-6).all()
-    assert not torch.allclose(mixed, video, atol=0.1)
-    grey = video[:, :, :1].expand_as(video)
-    torch.testing.assert_close(recoloured(grey, 1.0), grey)  # no colour, nothing to mix: each pixel stays where it is
-    assert torch.equal(recoloured(video, 0.0), video)
-
-
 def test_the_critic_and_the_maker_are_moved_each_by_its_own_loss():
     torch.manual_seed(0)
     critic, true = PatchCritic((8, 8)), film(2)[0]
@@ -156,6 +145,33 @@ def test_the_adversarial_loss_is_a_choice_that_trains_everything():
     assert all(p.grad.norm() > 0 for p in other.critic.parameters() if p.ndim > 1)
     assert metrics["critic"] > 0
     assert all(p.grad.isfinite().all() for p in other.parameters())
+
+
+# -------------------------------------------------------------------------------- pictures changed in training
+
+
+def test_colours_are_mixed_within_what_is_there_and_shapes_stay():
+    torch.manual_seed(0)
+    video = film(3, batch=8)
+    mixed = recoloured(video, 1.0)
+    assert (mixed.amin(2) >= video.amin(2) - 1e-6).all() and (mixed.amax(2) <= video.amax(2) + 1e-6).all()
+    assert not torch.allclose(mixed, video, atol=0.1)
+    grey = video[:, :, :1].expand_as(video)
+    torch.testing.assert_close(recoloured(grey, 1.0), grey)  # no colour, nothing to mix: each pixel stays where it is
+    assert torch.equal(recoloured(video, 0.0), video)
+
+
+def test_both_stages_of_compression_train_in_mixed_colours():
+    torch.manual_seed(0)
+    plain = Autoencoder(replace(debug().autoencoder, kind="fsq"), 16, 16)  # nothing else is drawn
+    coloured, grey = film(3), film(3)[:, :, :1].expand(-1, -1, 3, -1, -1)
+    for objective in (plain, DecoderObjective(plain)):
+        for video, changes in ((grey, False), (coloured, True)):
+            plain.config = replace(plain.config, recolour=0.0)
+            before, _ = objective(Batch(video=video))
+            plain.config = replace(plain.config, recolour=1.0)
+            after, _ = objective(Batch(video=video))
+            assert torch.allclose(before, after) != changes
 
 
 def test_latents_and_pictures_move_together():

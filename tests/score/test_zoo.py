@@ -283,6 +283,9 @@ def test_of_several_budgets_a_stopped_run_asks_only_those_that_were_not_asked(in
     few, many = ({row["question"] for row in rows} for rows in found)
     assert few == {"prediction", "control"} == set(compare.against_budget())
     assert many - few == {"planning", "cost"}
+    (out / "result.json").unlink()
+    assert main(f"compare --routes still --recipe debug --budget 1steps,2steps --items 4 --out {out}".split()) == 0
+    assert len(asked) == 5  # the two steps, now the most, were asked less than that takes
     part = json.loads((out / "budget-2steps" / "result.json").read_text())
     assert "--budget 2steps " in part["command"] and part["command"].endswith("budget-2steps")
 

@@ -92,7 +92,7 @@ def run_compare(options: CompareOptions) -> Result:
         folder = options.out / f"budget-{budget}"
         command = command_of(options, budget=budget, out=folder)
         asked = QUESTIONS if budget.amount == max(b.amount for b in budgets) else against_budget()
-        known = _asked_before(options.out, folder, command)
+        known = _asked_before(options.out, folder, command, asked)
         results[budget] = known or _compare(options, store, entries, budget, folder, command, asked)
     return _against_budget(options, results)
 
@@ -103,12 +103,16 @@ def against_budget() -> tuple[str, ...]:
     return tuple(name for name in QUESTIONS if name in shown)
 
 
-def _asked_before(whole: Path, part: Path, command: str) -> Result | None:
-    """What a run that was stopped between budgets has of this one. A finished run that is repeated asks all anew."""
+def _asked_before(whole: Path, part: Path, command: str, questions: Sequence[str]) -> Result | None:
+    """What a run that was stopped between budgets has of this one. A finished run that is repeated asks all anew.
+
+    Among other budgets this one may have been asked less: then it is asked again.
+    """
     if (whole / RESULT).exists() or not (part / RESULT).exists():
         return None
     result = read_result(part / RESULT)
-    return result if (result.command, result.version) == (command, __version__) else None
+    same = (result.command, result.version) == (command, __version__)
+    return result if same and {row.question for row in result.rows}.issuperset(questions) else None
 
 
 def _compare(

@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
-        video = self.recoloured(batch.video)
+        video = recoloured(batch.video, self.config.recolour)
         latent, kl = self._draw(video)
         if self.config.equivariance and torch.rand(()) < self.config.equivariance:
             latent, video = moved(latent, video, torch.randint(1 - self.factor, self.factor, (2,)))
@@ -78,10 +78,6 @@ class Autoencoder(nn.Module):
     def decode(self, latent: Tensor) -> Tensor:
         """latents [b, t, c, y, x] -> video [b, t, 3, h, w] in [-1, 1]."""
         return self._shown(latent * self.std[:, None, None] + self.mean[:, None, None]).clamp(-1, 1).contiguous()
-
-    def recoloured(self, video: Tensor) -> Tensor:
-        """What it trains on: some of the films in other colours, where the recipe says so."""
-        return recoloured(video, self.config.recolour) if self.config.recolour else video
 
     def _shown(self, latent: Tensor) -> Tensor:
         return self.decoder(latent) if self.config.kind == "causal" else run([self.decoder], latent)
@@ -123,11 +119,11 @@ class DecoderObjective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
         (autoencoder,) = self._whole
-        config, video = autoencoder.config, autoencoder.recoloured(batch.video)
+        video = recoloured(batch.video, autoencoder.config.recolour)
         with torch.no_grad():
             latent, _ = autoencoder._draw(video)
         error = (autoencoder._shown(latent) - video).square()
-        return (moving_weight(video, config.moving) * error).mean(), {"mse": error.mean().detach()}
+        return (moving_weight(video, autoencoder.config.moving) * error).mean(), {"mse": error.mean().detach()}
 
 
 def recoloured(video_btchw: Tensor, part: float) -> Tensor:
@@ -136,6 +132,8 @@ def recoloured(video_btchw: Tensor, part: float) -> Tensor:
     A compression learns what goes with what. Where every shape is seen in every colour, one that never came in this
     colour is kept like the others.
     """
+    if not part:
+        return video_btchw
     b = len(video_btchw)
     weights = torch.softmax(3 * torch.randn(b, 3, 3), dim=-1)
     weights = torch.where((torch.rand(b) < part)[:, None, None], weights, torch.eye(3))
