@@ -39,6 +39,8 @@ def test_a_metric_with_horizons_is_one_picture():
 def test_places_that_two_processors_put_a_millionth_apart_are_the_same_and_numbers_in_words_stay():
     svg = '<svg viewBox="0 0 1 1"><path d="M {} 79.97976"/><text x="-1.20004">0.00025</text></svg>'
     assert _coarse(svg.format("34.270552")) == _coarse(svg.format("34.270553"))
+    (plot,) = plots_of(*prediction_rows())
+    assert not re.search(r"\d\.\d{4}", "".join(re.findall(r"<[^>]*>", plot.svg)))
     assert _coarse(svg.format(1)) == '<svg viewBox="0 0 1 1"><path d="M 1 79.98"/><text x="-1.2">0.00025</text></svg>'
 
 
