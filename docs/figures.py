@@ -105,7 +105,7 @@ def verdicts(*folders: str) -> str:
 
 
 def budgets(folder: str) -> str:
-    """What each route scored after each budget: a column each, and the floor."""
+    """What each route scored after each budget, over its floor there: some floors are the model's own."""
     result = _result(folder)
     found = _by_budget(result)
     amounts = sorted({amount for each in found.values() for amount in each}, key=float)
@@ -113,12 +113,11 @@ def budgets(folder: str) -> str:
         [
             metric_label(metric, "budget"),
             route,
-            *(_cell(each.get(amount)) for amount in amounts),
-            _floor(each[amounts[-1]]),
+            *(f"{_cell(each[amount])}<br>floor {_floor(each[amount])}" for amount in amounts),
         ]
         for (metric, route), each in sorted(found.items())
     ]
-    head = ["", "route", *(f"{float(amount):.3g}" for amount in amounts), "floor"]
+    head = ["", "route", *(f"{float(amount):.3g}" for amount in amounts)]
     return _table(head, lines) + _source(result, folder)
 
 
@@ -670,7 +669,7 @@ def guidance_curve(file: str, target: Path) -> None:
 
 
 def budget_curves(folder: str, target: Path) -> None:
-    """Scores against budget, a frame a metric: routes with their intervals; dashed, the floor at the largest."""
+    """Scores against budget, a frame a metric: routes with their intervals, and dashed the floor of each."""
     import matplotlib
     from PIL import Image
 
@@ -706,8 +705,7 @@ def _budget_curve(axes: Any, rows: dict[str, Row], route: str, colour: str, shif
     at, told = [float(amount) * shift for amount in amounts], [rows[amount] for amount in amounts]
     axes.plot(at, [row.value for row in told], "o-", color=colour, markersize=4, label=route)
     axes.vlines(at, [row.low for row in told], [row.high for row in told], color=colour)
-    if told and told[-1].floor is not None:
-        axes.axhline(told[-1].floor, color=colour, linestyle="--", linewidth=0.8)
+    axes.plot(at, [row.floor for row in told], "--", color=colour, linewidth=0.8)
 
 
 def simulated(folder: str, target: Path) -> None:

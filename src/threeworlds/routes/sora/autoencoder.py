@@ -129,8 +129,7 @@ class DecoderObjective(nn.Module):
 def recoloured(video_btchw: Tensor, part: float) -> Tensor:
     """Films, ``part`` of them in other colours: each channel becomes a weighted mean of the three.
 
-    A compression learns what goes with what. Where every shape is seen in every colour, one that never came in this
-    colour is kept like the others.
+    A compression learns what goes with what. Where every shape is seen in every colour, there is less to learn of that.
     """
     if not part:
         return video_btchw
