@@ -9,11 +9,12 @@ import torch
 from threeworlds.routes import get_route
 from threeworlds.routes.genie import collapse
 from threeworlds.routes.genie.latent_action import ContinuousAction, VectorQuantizedAction, build_latent_action
+from threeworlds.routes.genie.model import Genie, stages
 from threeworlds.routes.genie.recipes import LatentActionConfig, TokenizerConfig, TransformerConfig, debug
 from threeworlds.routes.genie.tokenizer import SpaceTimeTokenizer, codebook_use, in_windows
 from threeworlds.routes.genie.transformer import SpaceTimeNet
 from threeworlds.train import Budget, load_model, train_route
-from threeworlds.types import Batch
+from threeworlds.types import Batch, ClipSpec
 
 TINY = TransformerConfig(width=16, layers=1, heads=2, patch=8)
 ACTION_KINDS = {"continuous": ContinuousAction, "vq": VectorQuantizedAction}
@@ -167,6 +168,17 @@ def test_a_collapsed_model_is_warned_of_in_training(kind, caplog, monkeypatch):
     assert metrics["collapsed"] == 1
     assert "after 5 steps" in caplog.text
     assert "copying the last frame" in caplog.text and "right one wins 0.50" in caplog.text
+
+
+@pytest.mark.parametrize(("others", "said"), [(0, True), (1, False)])
+def test_one_token_nearly_everywhere_is_said_once_the_tokenizer_is_trained(others, said, caplog, monkeypatch):
+    model = Genie(debug(), ClipSpec(height=16, width=16, fps=10))
+    tokens = torch.full((1, 25, 4), 3)
+    tokens.view(-1)[:others] = 1
+    monkeypatch.setattr(model.tokenizer, "encode", lambda video: tokens)
+    with caplog.at_level(logging.WARNING, "threeworlds.train"):
+        stages(model)[0].finish(Batch(video=torch.zeros(1, 25, 3, 16, 16)))
+    assert ("tokens have collapsed" in caplog.text) == said
 
 
 def test_one_code_in_use_is_a_collapse_though_frames_come_out_well(caplog, monkeypatch):

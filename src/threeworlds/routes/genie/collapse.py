@@ -1,7 +1,8 @@
-"""Has a latent action model collapsed? Asked in every training step, and said aloud.
+"""Has a latent action model collapsed, or a tokenizer not formed? Asked in training, and said aloud.
 
-Three signs, none of which the loss shows: few codes in use, no gain over copying the last frame, and frames that come
-out as well under another step's code as under their own. Legend: b batch, k codes.
+Of latent actions three signs, none of which the loss shows: few codes in use, no gain over copying the last frame, and
+frames that come out as well under another step's code as under their own. Of a tokenizer, once it is trained: one token
+nearly everywhere. Legend: b batch, k codes, t frames, n places.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ WORDS: Mapping[str, str] = {
 }
 PATIENCE = 400  # steps before anything is said, and between one warning and the next
 MEMORY = 0.98  # of the running means
+ONE_TOKEN = 0.99  # of the places, at most: with more in one token there is nothing for the dynamics to learn
 
 
 def signs(own: Tensor, other: Tensor, copy: Tensor) -> dict[str, Tensor]:
@@ -34,6 +36,17 @@ def signs(own: Tensor, other: Tensor, copy: Tensor) -> dict[str, Tensor]:
 def collapsed(signs: Mapping[str, float]) -> list[str]:
     """What is wrong, in words; nothing if all is well."""
     return [WORDS[name].format(value) for name, value in signs.items() if name in LEAST and value < LEAST[name]]
+
+
+def watch_tokens(tokens: Tensor) -> None:
+    """Warn where a trained tokenizer calls nearly everything the same. tokens [b, t, n]."""
+    share = tokens.flatten().bincount().max() / tokens.numel()
+    if share > ONE_TOKEN:
+        logger.warning(
+            "tokens have collapsed or not formed: one of them is in %.1f %% of the places, so worlds made of them "
+            "stand still; the tokenizer needs more training",
+            100 * share,
+        )
 
 
 class CollapseWatch:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from threeworlds.routes.genie.causal import CausalDynamics
+from threeworlds.routes.genie.collapse import watch_tokens
 from threeworlds.routes.genie.dynamics import Cache, Dynamics, MaskedDynamics
 from threeworlds.routes.genie.forcing import DiffusionDynamics
 from threeworlds.routes.genie.latent_action import build_latent_action
@@ -153,6 +154,7 @@ def stages(model: nn.Module) -> list[Stage]:
             frames=tokenizer.frames,
             batch_size=tokenizer.batch_size,
             optim=Optim(learning_rate=tokenizer.learning_rate),
+            finish=lambda batch: watch_made(model, batch),
         ),
         Stage(
             name="actions",
@@ -178,6 +180,12 @@ def stages(model: nn.Module) -> list[Stage]:
             optim=Optim(learning_rate=dynamics.learning_rate),
         ),
     ]
+
+
+def watch_made(model: Genie, batch: Batch) -> None:
+    """Say so if the tokenizer calls nearly everything the same."""
+    assert batch.video is not None
+    watch_tokens(model.tokenizer.encode(batch.video))
 
 
 def take_codebook(model: Genie) -> None:
