@@ -1,8 +1,11 @@
 """The command line as a person meets it: help, errors in one line, exit codes."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +77,18 @@ def test_every_command_and_every_flag_has_help(words: tuple[str, ...], capsys: p
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out.startswith("threeworlds ")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    """As `threeworlds train --help | head -1` does; the pipe is closed before a word is read."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ours = "from threeworlds.cli import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", ours, "train", "--help"], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
 
 
 def test_an_unknown_command_or_flag_is_refused() -> None:

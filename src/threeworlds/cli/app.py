@@ -78,7 +78,18 @@ def parse(arguments: Sequence[str]) -> Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's to mend, 130 interrupted."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        try:
+            return obey(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads our output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def obey(arguments: Sequence[str]) -> int:
+    """``main``, whose output has a reader to the end."""
     if list(arguments) == ["--version"]:
         say(f"threeworlds {__version__}")
         return 0
