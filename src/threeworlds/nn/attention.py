@@ -47,10 +47,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None,
 
     Leading axes are laid flat: torch has its fused kernel for one batch axis alone, and is a quarter slower without it.
     """
-    if mask is not None or query.dim() == 4:
+    if query.dim() == 4 or (mask is not None and mask.dim() > 2):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
     q, k, v = (x.flatten(0, -4) for x in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=causal).unflatten(0, query.shape[:-3])
+    read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    return read.unflatten(0, query.shape[:-3])
 
 
 class Attention(nn.Module):

@@ -72,21 +72,31 @@ class SpaceTimeBlock(nn.Module):
         self.mlp = FeedForward(width, mlp)
 
     def forward(
-        self, z_btnd: Tensor, space: Rope | None, time: Rope, past: KeyValue | None = None
+        self,
+        z_btnd: Tensor,
+        space: Rope | None,
+        time: Rope,
+        past: KeyValue | None = None,
+        *,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, KeyValue]:
         """Returns the new tokens and the temporal keys and values [b, n, h, t, e] to keep as ``past``.
 
-        With ``past`` given, z holds the frames after it, and only those are computed.
+        With ``past`` given, z holds the frame after it, and only that is computed. ``mask`` bool [t, t], True = may
+        look, takes the place of causal attention.
         """
         z_btnd = z_btnd + self.space(self.norms[0](z_btnd), rope=space)
-        over_time, kept = self._attend_time(self.norms[1](z_btnd).transpose(1, 2), time, past)
+        over_time, kept = self._attend_time(self.norms[1](z_btnd).transpose(1, 2), time, past, mask)
         z_btnd = z_btnd + over_time.transpose(1, 2)
         return z_btnd + self.mlp(self.norms[2](z_btnd)), kept
 
-    def _attend_time(self, z_bntd: Tensor, time: Rope, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
+    def _attend_time(
+        self, z_bntd: Tensor, time: Rope, past: KeyValue | None, mask: Tensor | None
+    ) -> tuple[Tensor, KeyValue]:
         key, value = self.time.project(z_bntd, time)
         if past is None:
-            return self.time.attend(z_bntd, (key, value), rope=time, causal=True), (key, value)
+            read = self.time.attend(z_bntd, (key, value), rope=time, mask=mask, causal=mask is None)
+            return read, (key, value)
         if z_bntd.shape[2] != 1:
             raise ValueError(f"with a cache, frames come one at a time; got {z_bntd.shape[2]}")
         kept = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)

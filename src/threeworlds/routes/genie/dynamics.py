@@ -130,11 +130,12 @@ class MaskedDynamics(Dynamics):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
-        hidden = hidden_tokens(tokens.shape, self.config.clean)
-        seen = torch.where(hidden, self.mask, self.corrupt(self._rehearse(tokens, codes)))
-        logits = self.read_out(self._states(seen, codes, None, 0)[0][hidden], self.codebook)
-        loss = F.cross_entropy(logits, tokens[hidden])
-        right = (logits.argmax(-1) == tokens[hidden]).float().mean()
+        past, aims = self.corrupt(self._rehearse(tokens, codes))[:, :-1], tokens[:, 1:]
+        hidden = hidden_tokens(aims.shape)
+        drafts = torch.where(hidden, self.mask, self.corrupt(aims))
+        logits = self.read_out(self._drafted(past, drafts, codes)[hidden], self.codebook)
+        loss = F.cross_entropy(logits, aims[hidden])
+        right = (logits.argmax(-1) == aims[hidden]).float().mean()
         return loss, {"accuracy": right.detach()}
 
     @torch.no_grad()
@@ -143,14 +144,31 @@ class MaskedDynamics(Dynamics):
 
         What follows is learnt from them as it is: from a body half lost, the whole one.
         """
-        count = int(self.config.rehearsed * len(tokens))
+        count = int(self.config.rehearsed * len(tokens) + float(torch.rand(())))  # right on average in small batches
         if not count:
             return tokens
-        hidden = hidden_tokens(tokens[:count].shape, 0.0)
-        hidden[:, 0] = False
-        logits = self.logits(torch.where(hidden, self.mask, tokens[:count]), codes[:count])[0]
-        guessed = torch.distributions.Categorical(logits=logits).sample()
-        return torch.cat([torch.where(hidden, guessed, tokens[:count]), tokens[count:]])
+        some, aims = tokens[:count], tokens[:count, 1:]
+        hidden = hidden_tokens(aims.shape)
+        z = self._drafted(some[:, :-1], torch.where(hidden, self.mask, aims), codes[:count])
+        guessed = torch.distributions.Categorical(logits=self.read_out(z, self.codebook)).sample()
+        rehearsed = torch.cat([some[:, :1], torch.where(hidden, guessed, aims)], dim=1)
+        return torch.cat([rehearsed, tokens[count:]])
+
+    def _drafted(self, past: Tensor, drafts: Tensor, codes: Tensor) -> Tensor:
+        """What the logits of ``drafts`` [b, t, n] of frames 1 .. t are read from, [b, t, n, d]; codes [b, t + 1].
+
+        ``past`` [b, t, n] are frames 0 .. t - 1, finished. A draft sees the finished frames before it and itself, as in
+        play; all drafts of a clip are made in one pass beside the finished frames (Block Diffusion, arXiv 2503.09573).
+        """
+        frames = drafts.shape[1]
+        z = self._embed(torch.cat([past, drafts], dim=1), torch.cat([codes[:, :-1], codes[:, 1:]], dim=1))
+        space, time_past = self.ropes(0, frames)
+        cos, sin = (torch.cat(halves) for halves in zip(time_past, self.ropes(1, frames)[1], strict=True))
+        mask = sees_finished(frames).to(z.device)
+        for block in self.blocks:
+            z = block(z, space, (cos, sin), mask=mask)[0]
+        drafted: Tensor = self.norm(z[:, frames:, 1:])
+        return drafted
 
     def logits(self, tokens: Tensor, codes: Tensor, past: Cache | None = None, first: int = 0) -> tuple[Tensor, Cache]:
         """tokens [b, t, n], codes [b, t] -> logits [b, t, n, v] and the cache that includes these frames.
@@ -273,16 +291,20 @@ class TokenScores(nn.Module):
         return torch.cat([codebook, codebook.square()], dim=1)
 
 
-def hidden_tokens(shape: torch.Size, clean: float) -> Tensor:
-    """Which tokens to hide, bool [b, t, n]: a part ``clean`` of the frames none, the rest at a rate of its own.
-
-    Rates follow MaskGIT's cosine of a uniform draw; the last frame always hides some, so that every clip teaches.
-    """
-    batch, frames, _ = shape
-    rate = torch.cos(pi / 2 * torch.rand(batch, frames))
-    rate[torch.rand(batch, frames) < clean] = 0
-    rate[:, -1] = torch.cos(pi / 2 * torch.rand(batch))
+def hidden_tokens(shape: torch.Size) -> Tensor:
+    """Which tokens to hide, bool [b, t, n]: a part of each frame, MaskGIT's cosine of a uniform draw."""
+    rate = torch.cos(pi / 2 * torch.rand(shape[:2]))
     return torch.rand(shape) < rate[..., None]
+
+
+def sees_finished(frames: int) -> Tensor:
+    """Which frames look at which, bool [2 t, 2 t]: t finished ones, then t drafts, each of the frame after one of them.
+
+    A finished frame looks at those up to it, its draft at the same and at itself.
+    """
+    up_to = torch.ones(frames, frames, dtype=torch.bool).tril()
+    itself = torch.eye(frames, dtype=torch.bool)
+    return torch.cat([torch.cat([up_to, torch.zeros_like(itself)], 1), torch.cat([up_to, itself], 1)])
 
 
 def fill(

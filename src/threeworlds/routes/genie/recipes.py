@@ -83,7 +83,7 @@ class DynamicsConfig:
     action_dropout: float = 0.15  # part of the clips that train without actions: what guidance leads away from
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
     rehearsed: float = 0.0  # masked: part of the clips whose context is the model's own guesses, against drift
-    clean: float = 0.5  # masked, diffusion: part of the frames that are wholly given
+    clean: float = 0.5  # diffusion: part of the frames that are wholly given
     batch_size: int = 16
     learning_rate: float = 1.5e-3
     refinements: int = 4  # masked, diffusion: passes a frame
@@ -115,10 +115,10 @@ def small() -> GenieConfig:
 def base() -> GenieConfig:
     """Under an hour on one or two cores, 32 or 64 pixels."""
     return GenieConfig(
-        tokenizer=TokenizerConfig(channels=(24, 48, 64), share=0.25),
+        tokenizer=TokenizerConfig(channels=(24, 48, 64), moving=20.0, share=0.25, batch_size=2),
         actions=LatentActionConfig(share=0.1),
         dynamics=DynamicsConfig(
-            layers=5, rehearsed=0.4, batch_size=8, learning_rate=1.2e-3, refinements=6, temperature=0.0
+            layers=5, rehearsed=0.4, batch_size=4, learning_rate=9e-4, refinements=6, temperature=0.0
         ),
     )
 
