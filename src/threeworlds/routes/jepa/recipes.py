@@ -170,16 +170,7 @@ def base() -> JepaConfig:
 def rooms() -> JepaConfig:
     """Minutes on two cores, for worlds where a picture is the whole state (no speed), such as ``rooms``; it plans."""
     return JepaConfig(
-        world=WorldModelConfig(
-            look="keypoints",
-            stack=1,
-            frames=6,
-            unroll=5,
-            guard_weight=0.05,
-            inverse=1.0,
-            batch_size=32,
-            learning_rate=1e-3,
-        ),
+        world=WorldModelConfig(stack=1, frames=6, unroll=5, guard_weight=0.05, inverse=1.0, batch_size=128),
         critic=CriticConfig(),
         actor=ActorConfig(),
         planner=PlannerConfig(horizon=6, candidates=16, elites=4, rounds=2, std=0.3),
