@@ -84,8 +84,8 @@ class DynamicsConfig:
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
     rehearsed: float = 0.0  # masked: part of the clips whose context is the model's own guesses, against drift
     clean: float = 0.5  # diffusion: part of the frames that are wholly given
-    batch_size: int = 16
-    learning_rate: float = 1.5e-3
+    batch_size: int = 4  # minutes of training are few steps: sixteen clips a step learn to obey far later
+    learning_rate: float = 1e-3
     refinements: int = 4  # masked, diffusion: passes a frame
     temperature: float = 0.3  # masked, causal
     guidance: float = 1.0  # 1: none
@@ -117,9 +117,7 @@ def base() -> GenieConfig:
     return GenieConfig(
         tokenizer=TokenizerConfig(channels=(24, 48, 64), moving=20.0, share=0.25, batch_size=2),
         actions=LatentActionConfig(share=0.1),
-        dynamics=DynamicsConfig(
-            layers=5, rehearsed=0.4, batch_size=4, learning_rate=9e-4, refinements=6, temperature=0.0
-        ),
+        dynamics=DynamicsConfig(layers=5, rehearsed=0.4, learning_rate=9e-4, refinements=6, temperature=0.0),
     )
 
 
