@@ -8,8 +8,9 @@ them) and the quantizers of vector-quantize-pytorch. Same batch, frames, pixels,
 forward and backward on one thread. The sides take turns, so that what else the machine does falls on both alike; a
 ratio is the peer's seconds over ours, paired by round: above 1, ours is faster. Shapes are equal, work is not quite:
 simulusion's latent action model decodes one frame where ours decodes all, and its dynamics leaves out a frame and the
-action's own token. The two rows called small are no such comparison: they set the convolutional parts that recipe
-`small` trains beside the peer's, on the same frames. Play is measured apart, at 64 pixels, with random weights.
+action's own token, where ours takes finished frames and a draft of each through. The two rows called small are no such
+comparison: they set the convolutional parts that recipe `small` trains beside the peer's, on the same frames. Play is
+measured apart, at 64 pixels, with random weights.
 """
 
 from __future__ import annotations

@@ -103,11 +103,16 @@ def own_files() -> list[Path]:
     return [f for f in files if f.suffix in text and f.is_file() and f != Path(__file__).resolve()]
 
 
+def read_words(file: Path) -> str:
+    """Its text without the pictures within, whose base64 may spell anything."""
+    return re.sub(r"(;base64,)[A-Za-z0-9+/=]+", r"\1", file.read_text(errors="ignore"))
+
+
 def test_no_file_names_a_package_host_or_a_folder_of_one_machine() -> None:
     hits = [
         f"{file.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
         for file in own_files()
-        for number, line in enumerate(file.read_text(errors="ignore").splitlines(), 1)
+        for number, line in enumerate(read_words(file).splitlines(), 1)
         if FORBIDDEN.search(line)
     ]
     assert not hits
