@@ -222,6 +222,14 @@ def test_a_rehearsed_clip_keeps_its_first_frame_and_holds_guesses_after_it():
     assert build("masked")._rehearse(tokens, codes) is tokens
 
 
+def test_the_part_of_rehearsed_clips_is_right_on_average_in_small_batches():
+    dynamics = build("masked", rehearsed=0.4)
+    tokens, codes = torch.randint(20, (3, 6, 4)), torch.zeros(3, 6, dtype=torch.long)
+    torch.manual_seed(0)
+    changed = [(dynamics._rehearse(tokens, codes) != tokens).any((1, 2)).float().mean() for _ in range(200)]
+    assert torch.stack(changed).mean().item() == pytest.approx(0.4, abs=0.04)  # rounded down it would be a third
+
+
 def test_the_dream_is_a_gymnasium_environment(genie, picture):
     world = GenieWorld(genie)
     first, _ = world.reset(seed=0, options={"image": picture})

@@ -84,7 +84,7 @@ class DynamicsConfig:
     corruption: float = 0.05  # part of the context tokens replaced by random ones, against drift
     rehearsed: float = 0.0  # masked: part of the clips whose context is the model's own guesses, against drift
     clean: float = 0.5  # diffusion: part of the frames that are wholly given
-    batch_size: int = 4  # minutes of training are few steps: sixteen clips a step learn to obey far later
+    batch_size: int = 4  # a clip costs the same in small batches, and steps are what minutes are short of
     learning_rate: float = 1e-3
     refinements: int = 4  # masked, diffusion: passes a frame
     temperature: float = 0.3  # masked, causal
