@@ -31,7 +31,7 @@ class Compare(OfWorld):
     """Training budget of each route: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. Several (1m,2m,4m): one comparison
     each, and scores against budget; of the smaller ones only what is shown against budget is asked."""
     recipe: str = "small"
-    """Named config of each route: debug, small or base."""
+    """Named config of each route: debug, small or base; with another for one of them, base,sora=large."""
     seed: int = 0
     """Seed of the clips, the models and the scoring."""
     seeds: str = ""

@@ -292,10 +292,21 @@ def named_config(route: str, recipe: str) -> Any:
     """The config of a route's recipe; ValueError where it has none of that name."""
     from threeworlds.routes import get_route
 
-    recipes = get_route(route).recipes
-    if recipe not in recipes:
-        raise ValueError(f"{route} has no recipe {recipe!r}; recipes: {', '.join(recipes)}")
-    return recipes[recipe]()
+    recipes, name = get_route(route).recipes, recipe_of(route, recipe)
+    if name not in recipes:
+        raise ValueError(f"{route} has no recipe {name!r}; recipes: {', '.join(recipes)}")
+    return recipes[name]()
+
+
+def recipe_of(route: str, recipe: str) -> str:
+    """The name of a route's recipe, from words such as "base", or "base,sora=large" where one takes another."""
+    every, *others = recipe.split(",")
+    own = dict(other.split("=", 1) for other in others if other.count("=") == 1)
+    if "=" in every or len(own) < len(others):
+        raise ValueError(f"recipe {recipe!r}: a name for all routes, then ROUTE=NAME for any; such as base,sora=large")
+    if own:
+        checked_routes(",".join(own))
+    return own.get(route, every)
 
 
 def _routes(options: CompareOptions) -> tuple[str, ...]:
@@ -311,7 +322,7 @@ def _train(
 
     return train_route(
         get_route(entry.route),
-        recipe=options.recipe,
+        recipe=recipe_of(entry.route, options.recipe),
         config=entry.config,
         store=store,
         budget=budget,
