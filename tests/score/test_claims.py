@@ -357,3 +357,10 @@ def test_old_verdicts_give_way():
     held = result_of(wins("C6"))
     assert {v.claim: v.verdict for v in judged_anew(held).verdicts}["C6"] == "supported"
     assert judged_anew(judged_anew(held)) == judged_anew(held)
+
+
+def test_a_jepa_that_is_second_order_by_its_recipe_stands_for_the_variant():
+    plain = [replace(d, first="jepa") if d.first == "jepa-second-order" else d for d in wins("C9") + above("C9")]
+    assert verdict("C9", plain) == "supported"
+    lost = [replace(d, verdict="second better") for d in plain if d.metric.startswith("uniform_out")]
+    assert verdict("C9", lost + above("C9")) == "refuted"

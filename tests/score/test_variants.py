@@ -8,6 +8,8 @@ import pytest
 
 from threeworlds.cli import main
 from threeworlds.cli.overrides import variants
+from threeworlds.routes import get_route
+from threeworlds.score.compare import named_config
 
 PIXELS = "pixels=sora:autoencoder.kind=pixels:generator.patch=1"
 QUICK = ["--recipe", "debug", "--budget", "2steps", "--items", "4"]
@@ -65,3 +67,24 @@ def test_a_name_stands_for_one_thing(tmp_path: Path, capsys: pytest.CaptureFixtu
         variants([PIXELS, PIXELS], "debug")
     assert main(["compare", "--variant", "jepa=sora", *QUICK, "--out", str(tmp_path / "out")]) != 0
     assert "--variant jepa=...: that name is a route of this comparison" in capsys.readouterr().err
+
+
+def test_one_route_may_take_another_recipe() -> None:
+    sora, jepa = get_route("sora").recipes, get_route("jepa").recipes
+    assert named_config("sora", "base,sora=large") == sora["large"]() != sora["base"]()
+    assert named_config("jepa", "base,sora=large") == jepa["base"]()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("sora=large", "a name for all routes"),
+        ("base,large", "a name for all routes"),
+        ("base,dreamer=large", "allowed: sora, genie, jepa"),
+        ("base,sora=huge", "has no recipe 'huge'"),
+        ("", "has no recipe ''"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_said(recipe: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        named_config("sora", recipe)

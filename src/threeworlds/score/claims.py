@@ -204,7 +204,9 @@ def plans_in_latent_space(result: Result) -> Finding:
 
 def law_in_the_state(result: Result) -> Finding:
     law = result.data.get("exam", {}).get("world_options", {}).get("task", "uniform")
-    pair, formulas = ("jepa-second-order", "jepa-free"), ("", "_code")
+    free, formulas = "jepa-free", ("", "_code")
+    named = difference(result, "physics", f"{law}_out", "jepa-second-order", free)
+    pair = ("jepa-second-order" if named else "jepa", free)
     found = beats(result, pair[0], pair[1:], [("physics", f"{law}_out{formula}") for formula in formulas])
     return judged(found, *(learnt(result, pair, "physics", f"{law}_in{formula}", "freeze") for formula in formulas))
 
@@ -334,9 +336,9 @@ CLAIMS: tuple[tuple[str, str, str, Callable[[Result], Finding]], ...] = (
     (
         "C9",
         "A physical law can be put into the state",
-        "beyond the range of training, films of a state whose velocity moves its place (`jepa-second-order`) err "
-        "separably less in velocity than those of a state that is free (`jepa-free`), by either formula; tested only "
-        "where one of the two, within the range, errs separably less than a world at rest",
+        "beyond the range of training, films of a state whose velocity moves its place (`jepa-second-order`, or "
+        "`jepa`) err separably less in velocity than those of a state that is free (`jepa-free`), by either formula; "
+        "tested only where one of the two, within the range, errs separably less than a world at rest",
         law_in_the_state,
     ),
     (
