@@ -361,6 +361,6 @@ def test_old_verdicts_give_way():
 
 def test_a_jepa_that_is_second_order_by_its_recipe_stands_for_the_variant():
     plain = [replace(d, first="jepa") if d.first == "jepa-second-order" else d for d in wins("C9") + above("C9")]
-    assert verdict("C9", plain) == "supported"
+    assert verdict("C9", plain).verdict == "supported"
     lost = [replace(d, verdict="second better") for d in plain if d.metric.startswith("uniform_out")]
-    assert verdict("C9", lost + above("C9")) == "refuted"
+    assert verdict("C9", lost + above("C9")).verdict == "refuted"
