@@ -32,7 +32,7 @@ from threeworlds.score.claims import CLAIMS, decide, judge_claims, judged_anew
 from threeworlds.score.guide import NEEDS, PRODUCTS, guide
 from threeworlds.score.result import natural, read_result, write_result
 from threeworlds.score.stats import wilson
-from threeworlds.types import Result, Row, Verdict
+from threeworlds.types import Reference, Result, Row, Verdict
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- figures: ([^\n]*?) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
@@ -447,6 +447,25 @@ def second_order(states: str, *runs: str) -> str:
     return first + told + _table(["uniform, in films", "formula", *head], films) + sources
 
 
+def laws(route: str, *folders: str) -> str:
+    """Velocity errors of models of one law each, by both formulas, beside every floor and ceiling."""
+    beside = ("freeze", "constant velocity", "clamp to the range of training")
+    seen = ("its own reconstruction", "the true pictures, measured")
+    lines = []
+    for result in map(_result, folders):
+        law = result.data["exam"]["world_options"]["task"]
+        for row in _rows(result, "physics"):
+            if row.route == route and row.metric.startswith(law):
+                told = row.references
+                lines += [[f"`{row.metric}`", _cell(row), *(_of(told.get(name)) for name in (*beside, *seen))]]
+    sources = "".join(_source(_result(folder), folder) for folder in folders)
+    return _table(["error of velocity", f"{route} [95 %]", *beside, "encoded and decoded", seen[1]], lines) + sources
+
+
+def _of(reference: Reference | None) -> str:
+    return number(reference.value) if reference and reference.value is not None else "-"
+
+
 def _ratio(sides: Sequence[Row]) -> float:
     low, high = (row.value or 0.0 for row in sides)
     return high / low
@@ -779,6 +798,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         sora_rollout,
         jepa_films,
         second_order,
+        laws,
         searches,
         protocol,
         kept,

@@ -124,7 +124,6 @@ def base() -> SoraConfig:
             from_noise=0.2,
             batch_size=4,
             learning_rate=1e-3,
-            steps=4,
             picture_steps=16,
             noise=0.5,
             guidance=4.0,
@@ -153,6 +152,7 @@ def large() -> SoraConfig:
         from_noise=0.5,
         at_captions=0.0,
         batch_size=8,
+        steps=4,
         noise=0.0,
     )
     return SoraConfig(autoencoder=autoencoder, generator=generator)
