@@ -71,8 +71,8 @@ class Attention(nn.Module):
     def project(self, context: Tensor, rope: Rope | None = None) -> KeyValue:
         """Keys and values of context [b, n, d], to attend to now or to keep."""
         key, value = self.key_value(context).chunk(2, dim=-1)
-        key = self.key_norm(self._split(key))
-        return (rotate(key, rope) if rope else key), self._split(value)
+        key = self.key_norm(self._split(key)).transpose(-3, -2)
+        return (rotate(key, rope) if rope else key), self._split(value).transpose(-3, -2)
 
     def attend(
         self,
@@ -84,7 +84,7 @@ class Attention(nn.Module):
         causal: bool = False,
     ) -> Tensor:
         """x [b, n, d] looks at keys and values; ``mask`` True = may look."""
-        query = self.query_norm(self._split(self.query(x)))
+        query = self.query_norm(self._split(self.query(x))).transpose(-3, -2)
         query = rotate(query, rope) if rope else query
         y = attention(query, *key_value, mask=mask, causal=causal)
         return self.out(y.transpose(-3, -2).flatten(-2))
@@ -95,7 +95,7 @@ class Attention(nn.Module):
         return self.attend(x, self.project(x, rope), rope=rope, mask=mask, causal=causal)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.head_width)).transpose(-3, -2)
+        return x.unflatten(-1, (self.heads, self.head_width))
 
 
 class FeedForward(nn.Sequential):
@@ -108,4 +108,4 @@ class FeedForward(nn.Sequential):
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Adaptive layer norm's affine part (DiT, arXiv 2212.09748, section 3.2)."""
-    return x * (1 + scale) + shift
+    return torch.addcmul(shift, x, 1 + scale)

@@ -48,10 +48,11 @@ class JointBlock(nn.Module):
         if past is not None:
             key, value = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)
         read = self.attention.attend(tokens, (key, value), rope=rope, mask=mask)
-        z_btnd = z_btnd + gate1 * read.view_as(z_btnd)
+        z_btnd = torch.addcmul(z_btnd, gate1, read.view_as(z_btnd))
         if words is not None and self.text is not None and self.text_norm is not None:
             z_btnd = z_btnd + self._read(self.text, self.text_norm(z_btnd), words)
-        return z_btnd + gate2 * self.mlp(modulate(self.norms[1](z_btnd), shift2, scale2)), (key, value)
+        moved = self.mlp(modulate(self.norms[1](z_btnd), shift2, scale2))
+        return torch.addcmul(z_btnd, gate2, moved), (key, value)
 
     @staticmethod
     def _read(text: Attention, z_btnd: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
