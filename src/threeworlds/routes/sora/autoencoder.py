@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
-        video = recoloured(batch.video, self.config.recolour)
+        video = zoomed(recoloured(batch.video, self.config.recolour), self.config.zoom)
         latent, kl = self._draw(video)
         if self.config.equivariance and torch.rand(()) < self.config.equivariance:
             latent, video = moved(latent, video, torch.randint(1 - self.factor, self.factor, (2,)))
@@ -119,7 +119,7 @@ class DecoderObjective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.video is not None
         (autoencoder,) = self._whole
-        video = recoloured(batch.video, autoencoder.config.recolour)
+        video = zoomed(recoloured(batch.video, autoencoder.config.recolour), autoencoder.config.zoom)
         with torch.no_grad():
             latent, _ = autoencoder._draw(video)
         error = (autoencoder._shown(latent) - video).square()
@@ -137,6 +137,18 @@ def recoloured(video_btchw: Tensor, part: float) -> Tensor:
     weights = torch.softmax(3 * torch.randn(b, 3, 3), dim=-1)
     weights = torch.where((torch.rand(b) < part)[:, None, None], weights, torch.eye(3))
     return torch.einsum("bdc,btchw->btdhw", weights.to(video_btchw), video_btchw)
+
+
+def zoomed(video_btchw: Tensor, part: float) -> Tensor:
+    """Films, ``part`` of the batches as seen from nearer or farther, to twice or half their size: things then come in
+    sizes that no clip shows. What comes in over the edge repeats it.
+    """
+    if not part or torch.rand(()) >= part:
+        return video_btchw
+    flat, seen = video_btchw.flatten(0, 1), 2 ** (2 * torch.rand(()) - 1)
+    where = torch.cat([seen * torch.eye(2), (torch.rand(2, 1) - 0.5) * (1 - seen)], dim=1).to(flat)
+    grid = F.affine_grid(where.expand(len(flat), 2, 3), list(flat.shape), align_corners=False)
+    return F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(0, video_btchw.shape[:2])
 
 
 def moved(latent_btcyx: Tensor, video_btchw: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ class AutoencoderConfig:
     moving: float = 4.0  # extra weight of pixels that differ from the clip's mean picture
     equivariance: float = 0.0  # part of the batches whose latents are moved before decoding: a picture moved as far
     recolour: float = 0.0  # part of the clips whose colours are mixed: no shape goes with a colour
+    zoom: float = 0.0  # part of the batches seen from nearer or farther: sizes of things that no clip shows
     time_stride: int = 1  # frames a latent, where kind is "causal"; the generator needs 1
     adversarial: float = 0.0  # weight of what a critic of patches says of decoded frames; 0: there is none
     share: float = 0.15  # of the route's budget
@@ -140,7 +141,7 @@ def large() -> SoraConfig:
     """
     made = base()
     autoencoder = replace(
-        made.autoencoder, factor=8, moving=4.0, equivariance=0.5, recolour=0.0, share=0.12, batch_size=6
+        made.autoencoder, factor=8, moving=4.0, equivariance=0.5, recolour=0.0, zoom=0.5, share=0.12, batch_size=6
     )
     generator = replace(
         made.generator,
@@ -151,7 +152,6 @@ def large() -> SoraConfig:
         stills=0,
         from_noise=0.5,
         at_captions=0.0,
-        batch_size=8,
         steps=4,
         noise=0.0,
     )
