@@ -6,7 +6,15 @@ from itertools import islice
 import pytest
 import torch
 
-from threeworlds.routes.sora.autoencoder import Autoencoder, DecoderObjective, PatchCritic, hinge, moved, recoloured
+from threeworlds.routes.sora.autoencoder import (
+    Autoencoder,
+    DecoderObjective,
+    PatchCritic,
+    hinge,
+    moved,
+    recoloured,
+    zoomed,
+)
 from threeworlds.routes.sora.model import Sora, stages
 from threeworlds.routes.sora.recipes import debug
 from threeworlds.routes.sora.stream import stream
@@ -172,6 +180,38 @@ def test_both_stages_of_compression_train_in_mixed_colours():
             plain.config = replace(plain.config, recolour=1.0)
             after, _ = objective(Batch(video=video))
             assert torch.allclose(before, after) != changes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_from_nearer_a_disc_is_larger_by_one_measure_in_every_frame_and_still_a_disc(seed):
+    torch.manual_seed(seed)
+    y, x = torch.meshgrid(*2 * [torch.arange(64) - 31.5], indexing="ij")
+    disc = (x**2 + y**2 < 8**2).float().expand(1, 3, 3, 64, 64)
+    seen = zoomed(disc, 1.0)
+    area, wide, tall = seen.sum((-2, -1)), seen.amax(-2).sum(-1), seen.amax(-1).sum(-1)
+    torch.testing.assert_close(area, area[:1, :1, :1].expand_as(area))
+    assert 0.5 <= (area[0, 0, 0] / disc[0, 0, 0].sum()).sqrt() <= 2.05
+    torch.testing.assert_close(wide, tall, rtol=0.15, atol=1.0)
+
+
+def test_how_near_is_drawn_for_a_part_of_the_batches_and_for_none_where_there_is_no_part():
+    torch.manual_seed(0)
+    video = film(3)
+    changed = sum(not torch.equal(zoomed(video, 0.25), video) for _ in range(400))
+    assert 70 < changed < 130
+    state = torch.get_rng_state()
+    assert zoomed(video, 0.0) is video and torch.equal(torch.get_rng_state(), state)
+
+
+def test_both_stages_of_compression_see_clips_from_nearer_and_farther():
+    torch.manual_seed(0)
+    plain, video = Autoencoder(replace(debug().autoencoder, kind="fsq"), 16, 16), film(3)  # nothing else is drawn
+    for objective in (plain, DecoderObjective(plain)):
+        plain.config = replace(plain.config, zoom=0.0)
+        before, _ = objective(Batch(video=video))
+        plain.config = replace(plain.config, zoom=1.0)
+        after, _ = objective(Batch(video=video))
+        assert not torch.allclose(before, after)
 
 
 def test_latents_and_pictures_move_together():
