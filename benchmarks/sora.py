@@ -7,7 +7,7 @@ weights: tests/routes/test_sora_wan.py), random weights, and latents of 16 frame
 process, on one thread; a ratio is Wan's seconds over ours, paired by round: above 1, ours is faster. Seconds are the
 processor's for this process, so that what else the machine does counts little. "frames' own times" is what noise as
 the mask of the task needs: Wan then takes a time for each token. Streaming is the base recipe at 64 pixels: chunks of
-4 frames in 4 solver steps, decoding included, with keys and values kept, and computed again.
+4 frames in the recipe's solver steps, under words, decoding included, with keys and values kept, and computed again.
 """
 
 from __future__ import annotations
@@ -146,11 +146,11 @@ def counted(step: Step) -> float:
     return meter.total
 
 
-def streaming(rounds: int, *, chunk: int = 4, steps: int = 4) -> dict[str, Any]:
+def streaming(rounds: int, *, chunk: int = 4) -> dict[str, Any]:
     """Frames a second of a stream of one film of 64 pixels, its window full, kept against computed again."""
     route = get_route("sora")
     config = route.recipes["base"]()
-    config = replace(config, generator=replace(config.generator, causal=True))
+    config, steps = replace(config, generator=replace(config.generator, causal=True)), config.generator.steps
     model = route.build(config, ClipSpec(height=64, width=64, fps=10, captioned=True)).eval()
     assert isinstance(model, Sora)
     context = torch.zeros(1, config.generator.frames, 3, 64, 64)

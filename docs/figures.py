@@ -437,7 +437,7 @@ def second_order(states: str, *runs: str) -> str:
         found = {row.metric: row for row in _rows(_result(folder), "physics") if row.route == route}
         for formula, name in (("", "paper's"), ("_code", "code's")):
             sides = [found[f"uniform_{side}{formula}"] for side in ("in", "out")]
-            films.append([route, name, *map(_cell, sides), number(_ratio(sides))])
+            films.append([f"{route}, `{folder}`", name, *map(_cell, sides), number(_ratio(sides))])
     head = ["in range, units/s", "out of range", "ratio"]
     told = f"\n{content['flops']:.2g} FLOPs a variant, one seed. `results/{states}`\n\n"
     sources = "".join(_source(_result(folder), folder) for folder in folders)
@@ -624,7 +624,7 @@ def contact_sheet(folder: str, target: Path, kind: str = "prediction", items: Se
     films = [film for film in result.films if film.kind == kind]
     items = items or list(dict.fromkeys(film.item for film in films))[:3]
     label, gap, left, top, scale = 60, 10, 0, 0, 2
-    films.sort(key=lambda film: ("truth", "sora", "genie", "jepa").index(film.route))
+    films.sort(key=lambda film: ("truth", "sora", "genie", "jepa", "jepa-free").index(film.route))
     strips = [[Image.open(ROOT / "results" / folder / f.path) for f in films if f.item == item] for item in items]
     width, height = strips[0][0].size
     size = (label + width * scale, sum((height * scale + 2) * len(group) + gap for group in strips))
@@ -732,6 +732,11 @@ def simulated(folder: str, target: Path) -> None:
     contact_sheet(folder, target, "simulator", [f"{name}, scene 1" for name in ("covered", "beside", "struck")])
 
 
+def flown(folder: str, target: Path) -> None:
+    """A ball at a speed within the range of training, and at one beyond it."""
+    contact_sheet(folder, target, "physics", [f"uniform, {side} of range, 1" for side in ("in", "out")])
+
+
 def save(picture: Any, target: Path, made_from: str) -> None:
     """A PNG that knows which results it shows."""
     from PIL.PngImagePlugin import PngInfo
@@ -753,6 +758,8 @@ DRAWN: dict[str, tuple[str, Callable[[str, Path], None]]] = {  # picture -> resu
     "budgets.png": ("seeds-base", budget_curves),
     "sora-guidance.png": ("sora-sampling.json", guidance_curve),
     "sora-simulator.png": ("simulator-arena", simulated),
+    "motion.png": ("compare-motion", flown),
+    "sora-motion.png": ("sora-motion", flown),
 }
 
 

@@ -23,7 +23,7 @@ from threeworlds.types import Result, Row
 
 WIDTH, DPI = 8.0, 100  # inches, and pixels of an inch
 INK, MUTED, RULE = "#1d1c1a", "#6a665f", "#e2ded5"  # as in the report
-SORA, FREE, JEPA = "#b4430f", "#8a6100", "#0b7065"
+SORA, GENIE, FREE, JEPA = "#b4430f", "#5b3fb0", "#8a6100", "#0b7065"
 STYLE: Any = {"font.size": 9, "text.color": INK, "axes.edgecolor": MUTED, "axes.labelcolor": INK, "grid.color": RULE}
 STYLE |= {"xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False}
 HORIZONS = {"position_r": "position r", "velocity_r2": "velocity R2", "rollout_error": "error, of no change"}
@@ -44,9 +44,7 @@ def main(results: Path = Path("results"), pictures: Path = Path("docs/pictures")
         found = json.loads((results / f"jepa-{name}.json").read_text())
         draw_variants(found["rows"], pictures / f"jepa-{name}.png")
     read = json.loads((results / "jepa-motion.json").read_text())["rows"]
-    films = {"jepa": read_result(results / "claims-motion" / "result.json")}
-    films["sora"] = read_result(results / "sora-motion" / "result.json")
-    draw_motion(read, films, pictures / "jepa-motion.png")
+    draw_motion(read, read_result(results / "compare-motion" / "result.json"), pictures / "jepa-motion.png")
     draw_reward(read_result(results / "jepa-reward" / "result.json"), pictures / "jepa-reward.png")
 
 
@@ -85,7 +83,7 @@ def draw_variants(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         figure.savefig(path)
 
 
-def draw_motion(read: Sequence[Mapping[str, Any]], films: Mapping[str, Result], path: Path) -> None:
+def draw_motion(read: Sequence[Mapping[str, Any]], films: Result, path: Path) -> None:
     """Velocity errors in and out of the range of training: probed from predicted states, and measured in films."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.3), dpi=DPI, layout="constrained")
@@ -95,11 +93,11 @@ def draw_motion(read: Sequence[Mapping[str, Any]], films: Mapping[str, Result], 
                 (row,) = (row for row in read if row["variant"] == f"{law}, {name}")
                 each.plot([0, 1], [row["predicted_in"], row["predicted_out"]], "o-", color=colour, label=name, ms=4)
             each.set_title(f"{law},\nread from states")
-        shown = {"jepa-free": ("jepa", FREE), "jepa-second-order": ("jepa", JEPA), "sora": ("sora", SORA)}
-        for route, (where, colour) in shown.items():
-            rows = [row_of(films[where], route, f"uniform_{side}") for side in ("in", "out")]
-            draw_points(axes[-1], [0, 1], rows, colour, route.removeprefix("jepa-"))
-        axes[-1].axhline(at_rest(films["jepa"]), color=MUTED, ls="--", lw=1, label="a ball at rest, in range")
+        laws = {"jepa-free": ("free", FREE), "jepa": ("second-order", JEPA)}  # the routes as they are, but for jepa
+        for route, (name, colour) in (laws | {"sora": ("sora", SORA), "genie": ("genie", GENIE)}).items():
+            rows = [row_of(films, route, f"uniform_{side}") for side in ("in", "out")]
+            draw_points(axes[-1], [0, 1], rows, colour, name)
+        axes[-1].axhline(at_rest(films), color=MUTED, ls="--", lw=1, label="a ball at rest, in range")
         axes[-1].set_title("uniform,\nin films")
         for each in axes:
             each.set(xticks=[0, 1], xticklabels=["in", "out"], xlim=(-0.3, 1.3), ylim=(0, None))

@@ -31,5 +31,5 @@ def test_points_stand_where_the_rows_are(script):
 
 
 def test_a_ball_at_rest_is_what_a_route_has_less_its_difference(script):
-    result = read_result(ROOT / "results" / "claims-motion" / "result.json")
+    result = read_result(ROOT / "results" / "compare-motion" / "result.json")
     assert script.at_rest(result) == pytest.approx(2.66, abs=0.01)
