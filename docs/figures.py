@@ -595,7 +595,7 @@ def _floors(rows: dict[str, Row]) -> str:
 def _floor(row: Row) -> str:
     if row.floor is None:
         return "-"
-    return f"{number(round(row.floor, 9))} ({row.floor_name})"  # rounding error of a zero is a zero
+    return f"{number(row.floor)} ({row.floor_name})"
 
 
 def _ceiling(row: Row) -> str:

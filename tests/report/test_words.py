@@ -35,6 +35,8 @@ from threeworlds.score.scorecard import QUESTIONS
         (1.5e21, "1500 E"),
         (-1.25, "−1.25"),
         (-0.0, "0.00"),
+        (7.2e-17, "0.00"),
+        (-7.2e-17, "0.00"),
         (0.0, "0.00"),
         (None, "–"),
         (nan, "–"),

@@ -206,6 +206,8 @@ def number(value: float | None, like: float | None = None, sign: bool = False) -
     if value is None or not isfinite(value):
         return "–"
     scale = _magnitude(value if like is None or not isfinite(like) else like)
+    if scale < -9:  # the rounding error of a zero is a zero
+        return number(0.0)
     group = min(scale // 3, len(PREFIXES)) if scale >= 4 else 0
     decimals = max(2 - scale + 3 * group, 0) if scale >= -1 else 1 - scale
     text = f"{value / 1000**group:{'+' if sign else ''}.{decimals}f}"
