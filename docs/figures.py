@@ -733,8 +733,9 @@ def simulated(folder: str, target: Path) -> None:
 
 
 def flown(folder: str, target: Path) -> None:
-    """A ball at a speed within the range of training, and at one beyond it."""
-    contact_sheet(folder, target, "physics", [f"uniform, {side} of range, 1" for side in ("in", "out")])
+    """Balls at speeds within the range of training, and at ones beyond it."""
+    law = _result(folder).data["exam"]["world_options"]["task"]
+    contact_sheet(folder, target, "physics", [f"{law}, {side} of range, 1" for side in ("in", "out")])
 
 
 def save(picture: Any, target: Path, made_from: str) -> None:
@@ -760,6 +761,8 @@ DRAWN: dict[str, tuple[str, Callable[[str, Path], None]]] = {  # picture -> resu
     "sora-simulator.png": ("simulator-arena", simulated),
     "motion.png": ("compare-motion", flown),
     "sora-motion.png": ("sora-motion", flown),
+    "sora-motion-collision.png": ("sora-motion-collision", flown),
+    "sora-motion-parabola.png": ("sora-motion-parabola", flown),
 }
 
 
