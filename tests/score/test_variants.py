@@ -88,3 +88,12 @@ def test_one_route_may_take_another_recipe() -> None:
 def test_what_is_wrong_with_a_recipe_is_said(recipe: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         named_config("sora", recipe)
+
+
+def test_a_recipe_for_a_route_that_is_not_compared_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", "--routes", "jepa", "--recipe", "debug,sora=large", "--budget", "1steps"]
+    assert main([*command, "--out", str(tmp_path / "out")]) != 0
+    assert "sora is not compared" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -80,12 +80,14 @@ def fake_zoo(folder, *names):
 
 def test_one_model_a_route_is_chosen_the_recipe_asked_for_first(tmp_path):
     fake_zoo(tmp_path, "arena-sora-base", "arena-sora-small", "arena-genie-base", "rooms-jepa-base", "arena-jepa-tiny")
-    routes = ("sora", "genie", "jepa")
-    chosen = [path.name for path in zoo.chosen_models(tmp_path, "arena", routes, "small")]
+    recipes = dict.fromkeys(("sora", "genie", "jepa"), "small")
+    chosen = [path.name for path in zoo.chosen_models(tmp_path, "arena", recipes)]
     assert chosen == ["arena-sora-small", "arena-genie-base", "arena-jepa-tiny"]
-    assert [path.name for path in zoo.chosen_models(tmp_path, "rooms", routes, "small")] == ["rooms-jepa-base"]
+    chosen = [path.name for path in zoo.chosen_models(tmp_path, "arena", recipes | {"sora": "base"})]
+    assert chosen == ["arena-sora-base", "arena-genie-base", "arena-jepa-tiny"]
+    assert [path.name for path in zoo.chosen_models(tmp_path, "rooms", recipes)] == ["rooms-jepa-base"]
     with pytest.raises(ValueError, match="no model of sora for world 'motion'; it holds arena-genie-base, "):
-        zoo.chosen_models(tmp_path, "motion", ("sora",), "base")
+        zoo.chosen_models(tmp_path, "motion", {"sora": "base"})
 
 
 def test_scores_of_another_model_are_refused(run, tmp_path):

@@ -167,7 +167,7 @@ def kept_model() -> Path:
             f"no folder {ZOO}/ here. Trained models come with the source repository of threeworlds, not with the "
             "installed package: run this at the top of a clone, or name a model with --checkpoint"
         )
-    return chosen_models(ZOO, "arena", ("sora",), BASE)[0]
+    return chosen_models(ZOO, "arena", {"sora": BASE})[0]
 
 
 def check_fits(model: object, spec: ClipSpec) -> None:

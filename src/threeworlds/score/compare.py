@@ -175,7 +175,8 @@ def run_zoo(options: CompareOptions) -> Result:
     """Score the trained models in ./zoo, in place of training: on episodes made anew from the seed."""
     if options.video is not None or options.size is not None or options.seeds or options.variant:
         raise ValueError("--zoo scores models that are there: leave out --video, --size, --seeds and --variant")
-    folders = chosen_models(ZOO, options.world, checked_routes(options.routes), options.recipe)
+    recipes = {route: recipe_of(route, options.recipe) for route in checked_routes(options.routes)}
+    folders = chosen_models(ZOO, options.world, recipes)
     return run_score(
         ZooScore(
             checkpoints=folders,
@@ -285,7 +286,11 @@ def contestants(options: CompareOptions) -> Mapping[str, Contestant]:
     doubled = sorted(set(plain) & set(options.variants))
     if doubled:
         raise ValueError(f"--variant {doubled[0]}=...: that name is a route of this comparison; take another")
-    return plain | dict(options.variants)
+    entries = plain | dict(options.variants)
+    idle = sorted(set(recipe_names(options.recipe)[1]) - {entry.route for entry in entries.values()})
+    if idle:
+        raise ValueError(f"recipe {options.recipe!r}: {idle[0]} is not compared; routes: {', '.join(entries)}")
+    return entries
 
 
 def named_config(route: str, recipe: str) -> Any:
@@ -300,13 +305,19 @@ def named_config(route: str, recipe: str) -> Any:
 
 def recipe_of(route: str, recipe: str) -> str:
     """The name of a route's recipe, from words such as "base", or "base,sora=large" where one takes another."""
+    every, own = recipe_names(recipe)
+    return own.get(route, every)
+
+
+def recipe_names(recipe: str) -> tuple[str, dict[str, str]]:
+    """The recipe of all routes, and those of routes that take another."""
     every, *others = recipe.split(",")
     own = dict(other.split("=", 1) for other in others if other.count("=") == 1)
     if "=" in every or len(own) < len(others):
         raise ValueError(f"recipe {recipe!r}: a name for all routes, then ROUTE=NAME for any; such as base,sora=large")
     if own:
         checked_routes(",".join(own))
-    return own.get(route, every)
+    return every, own
 
 
 def _routes(options: CompareOptions) -> tuple[str, ...]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,18 +68,19 @@ def kept_models(zoo: Path = ZOO) -> list[Kept]:
     return found
 
 
-def chosen_models(zoo: Path, world: str, routes: Sequence[str], recipe: str) -> tuple[Path, ...]:
-    """One folder a route, for those routes that have a model of this world: of ``recipe``, else of BASE, else any.
+def chosen_models(zoo: Path, world: str, recipes: Mapping[str, str]) -> tuple[Path, ...]:
+    """One folder a route, for those routes that have a model of this world: of the route's recipe, else of BASE, else
+    any.
 
     Raises ValueError where none has one.
     """
     models = [kept for kept in kept_models(zoo) if kept.world == world]
     chosen = []
-    for route in routes:
+    for route, recipe in recipes.items():
         own = [kept for kept in models if kept.route == route]
         own.sort(key=lambda kept: (kept.recipe != recipe, kept.recipe != BASE))  # a stable sort: by name among others
         chosen += [kept.path for kept in own[:1]]
     if not chosen:
         known = ", ".join(kept.path.name for kept in kept_models(zoo)) or "nothing"
-        raise ValueError(f"{zoo} holds no model of {', '.join(routes)} for world {world!r}; it holds {known}")
+        raise ValueError(f"{zoo} holds no model of {', '.join(recipes)} for world {world!r}; it holds {known}")
     return tuple(chosen)
