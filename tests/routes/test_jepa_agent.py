@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from scipy.sparse.csgraph import floyd_warshall
 
 from threeworlds.data import ClipStore, ClipWriter
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
-from threeworlds.routes.jepa.critic import Critic, CriticObjective, draw_pairs
+from threeworlds.routes.jepa.critic import Critic, CriticObjective, draw_pairs, shortest_ways
 from threeworlds.routes.jepa.environment import LatentWorld
 from threeworlds.routes.jepa.model import Jepa, stages
 from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, PlannerConfig, debug
@@ -103,6 +104,52 @@ def test_of_fast_and_slow_ways_the_critic_believes_the_fast_one():
         return critic(z[:, 0], z[:, 4]).mean().item()
 
     assert told(0.1) < told(0.5) - 0.1
+
+
+def test_shortest_ways_are_those_of_scipy():
+    z = torch.randn(3, 20, 2, generator=torch.Generator().manual_seed(0))
+    long_step = (z[:, 1:] - z[:, :-1]).norm(dim=-1).quantile(0.9).item()
+    for episode, ways in zip(z.numpy(), shortest_ways(z, 0.5), strict=True):
+        apart = np.linalg.norm(episode[:, None] - episode, axis=-1) / long_step
+        edges = np.where(apart <= 0.5, apart, np.inf)
+        edges[np.arange(19), np.arange(1, 20)] = np.minimum(edges[np.arange(19), np.arange(1, 20)], 1)
+        np.testing.assert_allclose(ways, floyd_warshall(edges), rtol=1e-4, atol=1e-5)
+
+
+def test_a_way_there_and_back_is_short_and_a_way_around_a_wall_is_long():
+    there = torch.stack([torch.arange(6.0), torch.zeros(6)], dim=-1)
+    back = shortest_ways(torch.cat([there, there.flip(0)])[None], 1.5)[0]
+    assert back[0, 11] == pytest.approx(0, abs=1e-5)
+    assert back[0, 6] == back[6, 0] == pytest.approx(5, abs=1e-4)
+
+    along = torch.arange(10.0)  # up one side of a wall three units thick, over it, and down the other side
+    corner = torch.tensor([[1.0, 10], [2.0, 10]])
+    around = torch.cat([torch.stack([0 * along, along], 1), corner, torch.stack([0 * along + 3, 9 - along.float()], 1)])
+    ways = shortest_ways(around[None], 1.5)[0]
+    assert ways[0, -1] > 18  # the two ends are three units apart
+    assert 18 < ways[-1, 0] < 23
+
+
+def test_a_critic_of_joined_states_is_not_misled_by_policies_that_dawdle():
+    """Walks that turn back now and again: two units on, one back. Six units are eighteen steps of theirs."""
+
+    def told(joined):
+        torch.manual_seed(0)
+        critic, generator = Critic(CRITIC, 2), torch.Generator().manual_seed(0)
+        along = torch.tensor([1.0, 1, -1] * 8).cumsum(0)
+        objective = CriticObjective(replace(CRITIC, joined=joined, expectile=0.5), critic)
+
+        def batch(_):
+            heading = walks(16, 2, generator).diff(dim=1)
+            return Batch(cached={"z": torch.randn(16, 1, 2, generator=generator) + heading * along[:, None]})
+
+        fit(objective, batch, 300)
+        z = walks(200, 7, torch.Generator().manual_seed(1))
+        z = z - z[:, :1]
+        return critic(z[:, 0], z[:, 6]).median().expm1().item()
+
+    assert told(1.5) == pytest.approx(6, abs=1.5)
+    assert told(0.0) > 12
 
 
 # ----------------------------------------------------------------------------------------------- actor

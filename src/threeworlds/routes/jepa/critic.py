@@ -37,7 +37,8 @@ class Critic(nn.Module):
 class CriticObjective(nn.Module):
     """Regression on pairs of states of one episode, towards the lower end: the fewest steps any policy needed.
 
-    The asymmetric square is expectile regression, as in IQL (Kostrikov et al., arXiv 2110.06169, Eq. 5).
+    The asymmetric square is expectile regression, as in IQL (Kostrikov et al., arXiv 2110.06169, Eq. 5). Where the
+    recipe joins states, a pair's steps are those of the shortest way between them, either way, not those between them.
     """
 
     def __init__(self, config: CriticConfig, critic: Critic) -> None:
@@ -45,14 +46,33 @@ class CriticObjective(nn.Module):
         self.config, self.critic = config, critic
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        z, goal, steps = draw_pairs(batch.cached["z"], self.config.pairs)
+        z, goal, steps = self._draw(batch.cached["z"])
         error = torch.log1p(steps) - self.critic(z, goal)
         loss = (torch.where(error > 0, self.config.expectile, 1 - self.config.expectile) * error.square()).mean()
         return loss, {"log_steps_error": error.detach().abs().mean()}
 
+    def _draw(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As :func:`draw_pairs`."""
+        if not self.config.joined:
+            return draw_pairs(z, self.config.pairs)
+        pairs = draw_moments(z, self.config.pairs)
+        first, last = torch.where(
+            torch.rand(pairs[0].shape, device=z.device) < 0.5, torch.stack(pairs), torch.stack(pairs[::-1])
+        )
+        episode = torch.arange(len(z), device=z.device)[:, None]
+        steps = shortest_ways(z, self.config.joined)[episode, first, last]
+        return z[episode, first].flatten(0, 1), z[episode, last].flatten(0, 1), steps.flatten()
+
 
 def draw_pairs(z: Tensor, pairs: int) -> tuple[Tensor, Tensor, Tensor]:
-    """States of one episode and how far apart they are: z [b, t, d] -> [b p, d], [b p, d], steps float [b p].
+    """States of one episode and how far apart they are: z [b, t, d] -> [b p, d], [b p, d], steps float [b p]."""
+    first, last = draw_moments(z, pairs)
+    episode = torch.arange(len(z), device=z.device)[:, None]
+    return z[episode, first].flatten(0, 1), z[episode, last].flatten(0, 1), (last - first).flatten().float()
+
+
+def draw_moments(z: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
+    """Two frames of each episode, the second not before the first: z [b, t, d] -> [b, p], [b, p].
 
     Half the distances are drawn evenly, half evenly in their logarithm: near goals are as important as far ones.
     """
@@ -60,6 +80,23 @@ def draw_pairs(z: Tensor, pairs: int) -> tuple[Tensor, Tensor, Tensor]:
     evenly, part = torch.rand(b, pairs, device=z.device) < 0.5, torch.rand(b, pairs, device=z.device)
     steps = torch.where(evenly, part * t, torch.exp(part * math.log(t)) - 1).long().clamp(max=t - 1)
     first = (torch.rand(b, pairs, device=z.device) * (t - steps)).long().clamp(max=t - 1)
-    episode = torch.arange(b, device=z.device)[:, None]
-    start, goal = z[episode, first], z[episode, (first + steps).clamp(max=t - 1)]
-    return start.flatten(0, 1), goal.flatten(0, 1), steps.flatten().float()
+    return first, (first + steps).clamp(max=t - 1)
+
+
+@torch.no_grad()
+def shortest_ways(z: Tensor, joined: float) -> Tensor:
+    """Steps of the shortest way from each state of an episode to each, through its own: z [b, t, d] -> [b, t, t].
+
+    A policy that dawdles takes many steps to a place that is near, and how many tells more of its whims than of walls.
+    So ways may take a short cut: from each state to the next in one step, and between any two that lie no farther apart
+    than ``joined`` long steps, either way, in as many. A long step is longer than nine of ten of the batch. Search on
+    states that were seen: SoRB (Eysenbach et al., arXiv 1906.05253); all pairs by Floyd and Warshall.
+    """
+    frames = torch.arange(z.shape[1], device=z.device)
+    long_step = (z[:, 1:] - z[:, :-1]).norm(dim=-1).quantile(0.9)
+    apart = torch.cdist(z, z) / long_step
+    ways = torch.where(apart <= joined, apart, torch.inf)
+    ways = torch.where(frames == frames[:, None] + 1, ways.clamp_max(1.0), ways)
+    for through in frames:
+        ways = torch.minimum(ways, ways[:, :, through, None] + ways[:, through, None])
+    return ways

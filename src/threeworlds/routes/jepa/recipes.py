@@ -54,6 +54,9 @@ class CriticConfig:
     hidden: int = 256
     layers: int = 2
     expectile: float = 0.15  # below 0.5: nearer to the fewest steps seen than to the mean
+    # Steps are those of the shortest way through the episode's own states, where states nearer than so many long steps
+    # are joined: for worlds in which a picture is the whole state, so that near means soon. 0: steps as they were made.
+    joined: float = 0.0
     frames: int = 100  # of a window: the farthest goals known; shorter episodes are left out
     batch_size: int = 32  # windows
     pairs: int = 32  # of a window
