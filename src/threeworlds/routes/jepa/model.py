@@ -19,9 +19,16 @@ from threeworlds.planning.search import cheapest
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
 from threeworlds.routes.jepa.flow_decoder import FlowDecoder
-from threeworlds.routes.jepa.objective import OBJECTIVES, DecoderObjective
+from threeworlds.routes.jepa.objective import OBJECTIVES, DecoderObjective, PracticeObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
-from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, DecoderConfig, JepaConfig, RewardConfig
+from threeworlds.routes.jepa.recipes import (
+    ActorConfig,
+    CriticConfig,
+    DecoderConfig,
+    JepaConfig,
+    PracticeConfig,
+    RewardConfig,
+)
 from threeworlds.routes.jepa.requests import check_actions, check_frames
 from threeworlds.routes.jepa.reward import RewardAgent, RewardObjective, payment_of
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
@@ -233,23 +240,31 @@ def world_stage(model: Jepa, share: float) -> Stage:
 
 
 def agent_stages(model: Jepa) -> list[Stage]:
-    """Critic, then actor, then the agent for a reward: as many of them as the recipe has."""
+    """Practice, critic, actor, the agent for a reward: as many of them as the recipe has, in this order."""
     critic, actor, found = model.config.critic, model.config.actor, []
+    if (practice := model.config.practice) is not None:
+        module = PracticeObjective(practice, model.predictor, model.config.world.action_dropout)
+        stage = _agent_stage("practice", practice, module, model)
+        found.append(replace(stage, columns=("z",) if model.spec.action.kind == "none" else ("z", "action")))
     if critic is not None and model.critic is not None:
-        found.append(_agent_stage("critic", critic, CriticObjective(critic, model.critic), model))
+        objective = CriticObjective(critic, model.critic)
+        found.append(_agent_stage("critic", critic, objective, None if found else model))
         if actor is not None and model.actor is not None:
             found.append(
                 _agent_stage("actor", actor, ActorObjective(actor, model.actor, model.predictor, model.critic))
             )
     if model.config.reward is not None and model.earner is not None:
-        objective = RewardObjective(model.config.reward, model.earner, model.predictor, payment_of(model.spec))
-        stage = _agent_stage("reward", model.config.reward, objective, None if found else model)
+        earned = RewardObjective(model.config.reward, model.earner, model.predictor, payment_of(model.spec))
+        stage = _agent_stage("reward", model.config.reward, earned, None if found else model)
         found.append(replace(stage, columns=("z", "state")))
     return found
 
 
 def _agent_stage(
-    name: str, config: CriticConfig | ActorConfig | RewardConfig, objective: nn.Module, cached_by: Jepa | None = None
+    name: str,
+    config: PracticeConfig | CriticConfig | ActorConfig | RewardConfig,
+    objective: nn.Module,
+    cached_by: Jepa | None = None,
 ) -> Stage:
     """A stage on frozen states; the first of them makes the states."""
     return Stage(

@@ -14,7 +14,7 @@ from threeworlds.nn.regularize import raw_rank, sigreg
 from threeworlds.routes.jepa.anticollapse import GUARDS, Reconstruction
 from threeworlds.routes.jepa.flow_decoder import FlowDecoder
 from threeworlds.routes.jepa.parts import Encoder, InverseDynamics, Predictor, StateDecoder
-from threeworlds.routes.jepa.recipes import DecoderConfig, WorldModelConfig
+from threeworlds.routes.jepa.recipes import DecoderConfig, PracticeConfig, WorldModelConfig
 from threeworlds.types import ActionSpec, Batch
 
 
@@ -161,6 +161,28 @@ def monitors(z: Tensor, predictor: Predictor, action: Tensor | None) -> dict[str
         "over_copy": error / moved.clamp_min(1e-9),
         "shuffled": (predictor(first, other) - after).square().mean() / error,
     }
+
+
+class PracticeObjective(nn.Module):
+    """One step ahead of frozen states, drawn by the root of its error: what seldom happens is learnt as well.
+
+    After prioritised replay (Schaul et al., arXiv 1511.05952, exponent 1/2), among the steps of each batch.
+    """
+
+    def __init__(self, config: PracticeConfig, predictor: Predictor, action_dropout: float) -> None:
+        super().__init__()
+        self.config, self.predictor, self.action_dropout = config, predictor, action_dropout
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        states = batch.cached["z"]
+        z, after = states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1)
+        action = batch.action.flatten(0, 1) if batch.action is not None else None
+        with torch.no_grad():
+            error = (self.predictor(z, action) - after).square().mean(-1)
+        chosen = torch.multinomial(error.sqrt() + 1e-9, self.config.drawn, replacement=True)
+        drop = torch.rand(len(chosen), device=z.device) < self.action_dropout
+        ahead = self.predictor(z[chosen], action[chosen] if action is not None else None, drop)
+        return (ahead - after[chosen]).square().mean(), {"one_step": error.mean()}
 
 
 class DecoderObjective(nn.Module):

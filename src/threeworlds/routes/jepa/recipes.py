@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -44,6 +44,17 @@ class DecoderConfig:
     moving: float = 4.0
     frames: int = 4
     batch_size: int = 8
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PracticeConfig:
+    """The predictor alone, on frozen states: more of what it still gets wrong, such as pushes against a wall."""
+
+    frames: int = 4
+    batch_size: int = 400  # windows: what is drawn from
+    drawn: int = 256  # steps learnt from
+    share: float = 0.1  # of the route's budget
     learning_rate: float = 2e-3
 
 
@@ -114,6 +125,7 @@ class PlannerConfig:
 class JepaConfig:
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    practice: PracticeConfig | None = None
     critic: CriticConfig | None = None
     actor: ActorConfig | None = None  # learns from the critic, so it needs one
     planner: PlannerConfig = field(default_factory=PlannerConfig)
@@ -180,6 +192,18 @@ def rooms() -> JepaConfig:
     )
 
 
+def walls() -> JepaConfig:
+    """``rooms`` for walls that differ from episode to episode: a critic not misled by policies that dawdle, a predictor
+    that has met walls, and a search wide enough to find the way around one (docs/log.md).
+    """
+    return replace(
+        rooms(),
+        practice=PracticeConfig(),
+        critic=CriticConfig(joined=2.5, expectile=0.3),
+        planner=PlannerConfig(horizon=6, candidates=64, elites=8, rounds=3, std=1.0),
+    )
+
+
 def reward() -> JepaConfig:
     """Minutes on two cores, for a world that has a task with a reward, such as ``arena``."""
     return JepaConfig(reward=RewardConfig())
@@ -195,6 +219,7 @@ RECIPES: Mapping[str, Callable[[], JepaConfig | MaskedConfig]] = {
     "small": small,
     "base": base,
     "rooms": rooms,
+    "walls": walls,
     "reward": reward,
     "masked": masked,
 }
