@@ -17,7 +17,8 @@ from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_action
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, draw_pairs, shortest_ways
 from threeworlds.routes.jepa.environment import LatentWorld
 from threeworlds.routes.jepa.model import Jepa, stages
-from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, PlannerConfig, debug
+from threeworlds.routes.jepa.objective import PracticeObjective
+from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, PlannerConfig, PracticeConfig, debug
 from threeworlds.routes.jepa.route import ROUTE
 from threeworlds.train import Budget, train_route
 from threeworlds.types import ActionSpec, Batch, ClipSpec, Searches
@@ -63,6 +64,37 @@ def fit(objective, batches, steps):
         loss.backward()
         optimizer.step()
     return loss.item(), metrics
+
+
+# -------------------------------------------------------------------------------------------- practice
+
+
+class Still(torch.nn.Module):
+    """z' = z, whatever is done; remembers what it was last asked."""
+
+    def forward(self, z, action, drop=None):
+        self.asked = z
+        return z + 0 * action.sum(-1, keepdim=True)
+
+
+def test_practice_is_on_what_the_predictor_gets_wrong():
+    torch.manual_seed(0)
+    z = torch.randn(20, 1, 3).repeat(1, 4, 1)
+    z[7, 2:] += 1.0  # a jump that the predictor does not foresee, in one step of sixty
+    objective = PracticeObjective(PracticeConfig(drawn=8), Still(), action_dropout=0.0)
+    loss, told = objective(Batch(cached={"z": z}, action=torch.zeros(20, 3, 2)))
+    assert torch.equal(objective.predictor.asked, z[7, 1].expand(8, -1))
+    assert loss.item() == pytest.approx(1.0)
+    assert told["one_step"].item() == pytest.approx(1 / 60)
+
+
+def test_practice_comes_before_the_critic_and_trains_the_predictor_alone():
+    model = Jepa(replace(with_agent(), practice=PracticeConfig(drawn=4)), rooms_16())
+    world, practice, critic, *_ = stages(model)
+    assert (world.name, practice.name, critic.name) == ("world", "practice", "critic")
+    assert {id(p) for p in practice.module.parameters()} == {id(p) for p in model.predictor.parameters()}
+    assert practice.cache is not None and critic.cache is None
+    assert world.share + practice.share + critic.share == pytest.approx(1 - ACTOR.share)
 
 
 # ---------------------------------------------------------------------------------------------- critic

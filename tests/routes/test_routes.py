@@ -41,7 +41,7 @@ def test_an_unknown_route_is_named_with_those_there_are():
 @pytest.mark.parametrize(("name", "recipe"), EVERY_RECIPE)
 def test_every_recipe_builds_and_takes_one_step(name, recipe, arena_store, rooms_spec):
     route = get_route(name)
-    spec = rooms_spec if recipe == "rooms" else arena_store.spec
+    spec = rooms_spec if recipe in ("rooms", "walls") else arena_store.spec
     model = route.build(route.recipes[recipe](), spec)
     stage = route.stages(model)[0]
     video = torch.rand(2, stage.frames, 3, spec.height, spec.width) * 2 - 1
