@@ -122,7 +122,7 @@ def base() -> GenieConfig:
 
 
 def game() -> GenieConfig:
-    """An hour on one core, 32 pixels, for filmed games: texture everywhere, and a view that follows the player.
+    """An hour on one core, 32 or 64 pixels, for filmed games: texture everywhere, and a view that follows the player.
 
     More codes, since 125 do not hold textures, and little extra weight on what moves, since all of it does. So many
     codes are learnt sooner by their places in the code grid than one by one (docs/log.md).
