@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from threeworlds.score.control import normalised_mutual_information
 from threeworlds.score.stats import (
     Interval,
     holm,
@@ -57,6 +58,16 @@ def test_wilson_of_nothing_knows_nothing_and_refuses_the_impossible():
     assert isnan(wilson(0, 0).value)
     with pytest.raises(ValueError, match=r"\[0, n\], got 4 of 3"):
         wilson(4, 3)
+
+
+def test_an_interval_holds_an_estimate_that_resampling_biases():
+    """Mutual information of things that have little to do with each other: items drawn twice make it larger."""
+    rng = np.random.default_rng(0)
+    actions, others = rng.integers(0, 6, (2, 100, 30))
+    codes = np.where(rng.random((100, 30)) < 0.02, actions, others)
+    found = interval_of(normalised_mutual_information, codes, actions, resamples=300)
+    assert found.low < found.value < found.high
+    assert found.high - found.low == pytest.approx(0.004, abs=0.001)  # BCa: 2e-5, beside the estimate
 
 
 # ---------------------------------------------------------------------------------------- bootstrap

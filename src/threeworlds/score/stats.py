@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 MAX_RESAMPLED_VALUES = 1_000_000  # held in memory at once: 8 MB of indices
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +281,8 @@ def _bootstrap(
 ) -> tuple[float, float, float]:
     """BCa bounds of a statistic of item indices, or normal ones, and its standard error.
 
-    Where BCa does not exist, percentiles that hold the estimate.
+    Where BCa does not exist, percentiles that hold the estimate; where its bounds do not hold it, since repeated items
+    bias the statistic by more than it varies, normal ones.
     """
     if n < 2 or not isfinite(value):
         return nan, nan, nan
@@ -298,9 +300,10 @@ def _bootstrap(
         )
     low, high = result.confidence_interval
     error = float(result.standard_error)
-    if normal:
+    found = isfinite(low) and isfinite(high)
+    if normal or (found and not low - ROUNDING <= value <= high + ROUNDING):
         return *_normal(value, error, level), error
-    if isfinite(low) and isfinite(high):
+    if found:
         return float(low), float(high), error
     tail = (1 - level) / 2
     drawn = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
