@@ -193,13 +193,18 @@ def rooms() -> JepaConfig:
 
 
 def walls() -> JepaConfig:
-    """``rooms`` for walls that differ from episode to episode: a critic not misled by policies that dawdle, a predictor
-    that has met walls, and a search wide enough to find the way around one (docs/log.md).
+    """``rooms`` for walls that differ from episode to episode (docs/log.md).
+
+    A state that knows where the door is, a critic that is not misled by policies that dawdle, a predictor that has met
+    walls, and a search wide enough to find a way around one.
     """
+    made = rooms()
     return replace(
-        rooms(),
-        practice=PracticeConfig(),
-        critic=CriticConfig(joined=2.5, expectile=0.3),
+        made,
+        world=replace(made.world, look="keypoints", keypoints=32, batch_size=32),
+        practice=PracticeConfig(share=0.15),
+        critic=CriticConfig(joined=2.5, expectile=0.3, share=0.3),
+        actor=ActorConfig(share=0.15),
         planner=PlannerConfig(horizon=6, candidates=64, elites=8, rounds=3, std=1.0),
     )
 
