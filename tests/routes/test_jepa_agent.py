@@ -162,6 +162,24 @@ def test_a_way_there_and_back_is_short_and_a_way_around_a_wall_is_long():
     assert 18 < ways[-1, 0] < 23
 
 
+def test_where_there_is_no_way_back_pairs_are_of_the_way_there():
+    """One-way walks, and states that mostly stand still: steps stay finite, and so does the loss."""
+    generator = torch.Generator().manual_seed(0)
+    still = torch.zeros(4, 30, 2)
+    still[:, 20:] = 5.0
+    for z in (walks(4, 30, generator), still):
+        objective = CriticObjective(replace(CRITIC, joined=0.5), Critic(CRITIC, 2))
+        loss, _ = objective(Batch(cached={"z": z}))
+        assert loss.isfinite()
+    assert shortest_ways(walks(1, 5, generator), 0.5)[0, 4, 0].isinf()
+    assert shortest_ways(still, 0.5)[0, 10, 0] == 0  # it has not moved
+
+
+def test_states_are_joined_by_a_positive_length():
+    with pytest.raises(ValueError, match=r"critic.joined=-1.0: above 0"):
+        CriticObjective(replace(CRITIC, joined=-1.0), Critic(CRITIC, 2))(Batch(cached={"z": torch.zeros(2, 12, 2)}))
+
+
 def test_a_critic_of_joined_states_is_not_misled_by_policies_that_dawdle():
     """Walks that turn back now and again: two units on, one back. Six units are eighteen steps of theirs."""
 

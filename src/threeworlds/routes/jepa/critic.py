@@ -52,23 +52,27 @@ class CriticObjective(nn.Module):
         return loss, {"log_steps_error": error.detach().abs().mean()}
 
     def _draw(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As :func:`draw_pairs`."""
+        """As :func:`draw_pairs`; of joined states half of the pairs the other way round, where there is a way back."""
         if not self.config.joined:
             return draw_pairs(z, self.config.pairs)
-        pairs = draw_moments(z, self.config.pairs)
-        first, last = torch.where(
-            torch.rand(pairs[0].shape, device=z.device) < 0.5, torch.stack(pairs), torch.stack(pairs[::-1])
-        )
-        episode = torch.arange(len(z), device=z.device)[:, None]
-        steps = shortest_ways(z, self.config.joined)[episode, first, last]
-        return z[episode, first].flatten(0, 1), z[episode, last].flatten(0, 1), steps.flatten()
+        first, last = draw_moments(z, self.config.pairs)
+        back = torch.rand(first.shape, device=z.device) >= 0.5
+        ways, episode = shortest_ways(z, self.config.joined), torch.arange(len(z), device=z.device)[:, None]
+        back &= ways[episode, last, first].isfinite()
+        first, last = torch.where(back, last, first), torch.where(back, first, last)
+        return *states_at(z, first, last), ways[episode, first, last].flatten()
 
 
 def draw_pairs(z: Tensor, pairs: int) -> tuple[Tensor, Tensor, Tensor]:
     """States of one episode and how far apart they are: z [b, t, d] -> [b p, d], [b p, d], steps float [b p]."""
     first, last = draw_moments(z, pairs)
+    return *states_at(z, first, last), (last - first).flatten().float()
+
+
+def states_at(z: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """States [b, t, d] at two frames [b, p] of each episode: [b p, d], [b p, d]."""
     episode = torch.arange(len(z), device=z.device)[:, None]
-    return z[episode, first].flatten(0, 1), z[episode, last].flatten(0, 1), (last - first).flatten().float()
+    return z[episode, first].flatten(0, 1), z[episode, last].flatten(0, 1)
 
 
 def draw_moments(z: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
@@ -90,13 +94,17 @@ def shortest_ways(z: Tensor, joined: float) -> Tensor:
     A policy that dawdles takes many steps to a place that is near, and how many tells more of its whims than of walls.
     So ways may take a short cut: from each state to the next in one step, and between any two that lie no farther apart
     than ``joined`` long steps, either way, in as many. A long step is longer than nine of ten of the batch. Search on
-    states that were seen: SoRB (Eysenbach et al., arXiv 1906.05253); all pairs by Floyd and Warshall.
+    states that were seen: SoRB (Eysenbach et al., arXiv 1906.05253); all pairs by Floyd and Warshall. A later state is
+    always reached; an earlier one without a way back is infinitely far. Raises ValueError where ``joined`` <= 0.
     """
+    if joined <= 0:
+        raise ValueError(f"critic.joined={joined}: above 0 to join states, or 0 for steps as they were made")
     frames = torch.arange(z.shape[1], device=z.device)
-    long_step = (z[:, 1:] - z[:, :-1]).norm(dim=-1).quantile(0.9)
+    long_step = (z[:, 1:] - z[:, :-1]).norm(dim=-1).quantile(0.9).clamp_min(1e-9)  # 0 where most states stand still
     apart = torch.cdist(z, z) / long_step
     ways = torch.where(apart <= joined, apart, torch.inf)
     ways = torch.where(frames == frames[:, None] + 1, ways.clamp_max(1.0), ways)
+    ways = torch.where((frames == frames[:, None]) & ways.isinf(), 0.0, ways)  # rounding may keep a state from itself
     for through in frames:
         ways = torch.minimum(ways, ways[:, :, through, None] + ways[:, through, None])
     return ways
