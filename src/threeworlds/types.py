@@ -255,6 +255,15 @@ class Searches(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """Searches, and can keep from plan to plan what was expected and did not come."""
+
+    def new_memory(self, taken: int) -> Any:
+        """What ``plan`` takes as ``memory`` where ``taken`` steps of each plan are executed, or None."""
+        ...
+
+
+@runtime_checkable
 class Connects(Protocol):
     """A film from what is seen to a picture that is wanted."""
 

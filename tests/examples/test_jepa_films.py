@@ -9,12 +9,12 @@ import torch
 from matplotlib.figure import Figure
 
 from threeworlds.routes import get_route
-from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig
+from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, PlannerConfig
 from threeworlds.score.journey import Journey
-from threeworlds.train import Card, save_model
+from threeworlds.train import Card, load_model, save_model
 from threeworlds.worlds import WORLDS, collect
 
-PICTURES = ("beliefs", "futures", "surprise", "masks", "costs", "ways-rooms")
+PICTURES = ("beliefs", "futures", "surprise", "masks", "costs", "ways-rooms", "ways-walls")
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_every_picture_and_every_figure_is_made(tmp_path, script, monkeypatch):
     monkeypatch.setattr(script, "GOALS", 2)
     save_untrained(tmp_path / "arena", "arena")
     save_untrained(tmp_path / "rooms", "rooms", critic=CriticConfig(hidden=8), actor=ActorConfig(hidden=8))
-    script.main(tmp_path / "arena", tmp_path / "rooms", pictures=tmp_path, result=tmp_path / "films.json")
+    folders = tmp_path / "arena", tmp_path / "rooms", tmp_path / "rooms"
+    script.main(*folders, pictures=tmp_path, result=tmp_path / "films.json")
     assert {file.stem for file in tmp_path.glob("*.png")} == {f"jepa-{name}" for name in PICTURES}
     figures = json.loads((tmp_path / "films.json").read_text())
     assert set(figures["ways"]) == {"search", "actor"}
@@ -49,8 +50,21 @@ def test_an_agent_of_another_world_has_a_picture_of_its_own(tmp_path, script, mo
     monkeypatch.setattr(script, "draw_ways", lambda ways, path: drawn.append((path.name, list(ways))))
     monkeypatch.setattr(script, "agreement", lambda *_: {})
     save_untrained(tmp_path / "rooms", "rooms")
-    script.main(tmp_path / "rooms", tmp_path / "rooms", (tmp_path / "rooms",), tmp_path, tmp_path / "films.json")
-    assert drawn == [("jepa-ways-rooms.png", ["search"])] * 2  # without an actor there is no way by it
+    rooms = tmp_path / "rooms"
+    script.main(rooms, rooms, rooms, (rooms,), tmp_path, tmp_path / "films.json")
+    first, walls, other = drawn
+    assert first == other == ("jepa-ways-rooms.png", ["search"])  # without an actor there is no way by it
+    assert walls == ("jepa-ways-walls.png", ["remembers", "forgets"])
+
+
+def test_the_way_that_forgets_has_no_memory_and_the_model_gets_its_own_back(tmp_path, script, monkeypatch):
+    critic, planner = CriticConfig(hidden=8), PlannerConfig(horizon=2, candidates=4, elites=2, rounds=1, memory=7)
+    save_untrained(tmp_path, "rooms", critic=critic, planner=planner)
+    model, kept = load_model(tmp_path)[0], []
+    monkeypatch.setattr(script, "travel", lambda model, *_, **how: kept.append((model.config.planner.memory, how)))
+    script.detours_of(model)
+    assert [memory for memory, _ in kept] == [7, 0] and kept[0][1] == kept[1][1]
+    assert model.config.planner == planner
 
 
 def test_what_the_simulator_makes_is_the_clip_itself(script):

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from scipy.sparse.csgraph import floyd_warshall
 
 from threeworlds.data import ClipStore, ClipWriter
+from threeworlds.planning.memory import Memory
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, draw_pairs, shortest_ways
 from threeworlds.routes.jepa.environment import LatentWorld
@@ -21,7 +22,7 @@ from threeworlds.routes.jepa.objective import PracticeObjective
 from threeworlds.routes.jepa.recipes import ActorConfig, CriticConfig, PlannerConfig, PracticeConfig, debug
 from threeworlds.routes.jepa.route import ROUTE
 from threeworlds.train import Budget, train_route
-from threeworlds.types import ActionSpec, Batch, ClipSpec, Searches
+from threeworlds.types import ActionSpec, Batch, ClipSpec, Remembers, Searches
 from threeworlds.worlds import WORLDS, collect
 
 CRITIC = CriticConfig(hidden=64, layers=1, frames=12, batch_size=16, pairs=16)
@@ -295,6 +296,31 @@ def test_a_search_can_be_chosen_for_a_plan(model):
         torch.testing.assert_close((chosen.action, chosen.cost), (own.action, own.cost))
     with pytest.raises(ValueError, match="search 'best': allowed are cem, icem, mppi, gradient"):
         model.plan(frames, frames[:, 0], search="best")
+
+
+def test_a_plan_that_came_to_nothing_is_not_made_again():
+    """The goal lies behind a wall that the predictor does not know. Without a memory the plan is the same for ever."""
+    config = replace(with_agent(), actor=None, planner=PlannerConfig(horizon=3, memory=8, rounds=3, std=1.0))
+    model = Jepa(config, rooms_16()).eval()
+    model.predictor, model.critic = Free(), Distance()
+    now, goal = torch.zeros(1, 2), torch.tensor([[4.0, 0.0]])
+    memory = model.new_memory(3)
+    assert isinstance(model, Remembers) and isinstance(memory, Memory)
+    plans = [model.search(now, goal, seed=0, memory=memory).action for _ in range(2)]  # it is still where it was
+    forgetful = [model.search(now, goal, seed=0).action for _ in range(2)]
+    assert torch.equal(plans[0], forgetful[0]) and torch.equal(*forgetful)
+    assert plans[0].sum(1)[0, 0] > 2.5  # straight at the goal
+    way = plans[1].cumsum(1)[0]
+    straight = torch.tensor([[2.0, 0.0], [3.0, 0.0]])
+    assert torch.cdist(way, straight).min() > 0.5  # around what was refuted, or not there at all
+    fresh = model.search(now, goal, seed=0, memory=model.new_memory(3))
+    assert torch.equal(fresh.action, plans[0])  # a new memory knows nothing
+
+
+def test_only_a_recipe_with_a_memory_has_one_and_it_needs_a_critic():
+    assert Jepa(with_agent(), rooms_16()).new_memory(5) is None
+    with pytest.raises(ValueError, match="memory needs a critic"):
+        Jepa(replace(debug(), planner=PlannerConfig(memory=8)), rooms_16())
 
 
 def test_a_decision_needs_only_the_frames_that_make_a_state(model):

@@ -183,6 +183,34 @@ def test_an_agent_may_begin_from_the_rest_of_its_last_plan_and_the_exam_lets_nob
     assert cold.told == [None] * 6
 
 
+class Noting(Remembering):
+    """As above, with a memory, which it must be handed each time."""
+
+    def __init__(self):
+        super().__init__()
+        self.memories, self.handed = [], []
+
+    def new_memory(self, taken):
+        self.memories.append([taken])
+        return self.memories[-1]
+
+    def plan(self, context, goal, *, seed=0, start=None, search="", memory=None):
+        self.handed.append(memory)
+        return super().plan(context, goal, seed=seed, start=start, search=search)
+
+
+def test_every_episode_goes_on_with_the_memory_it_began_with(rooms, monkeypatch):
+    monkeypatch.setattr(planning, "CHUNK", 3)
+    state, model = np.array([[0.15, 0.8, *FIXED]] * 5, np.float32), Noting()
+    act = planning.by_search(seat("", model), rooms, executed=2)
+    for _ in range(5):
+        act(state, state, state)
+    first, second = model.memories  # three episodes, and two
+    assert first == second == [2]
+    assert [memory is first for memory in model.handed] == [True, False] * 3
+    assert [memory is second for memory in model.handed] == [False, True] * 3
+
+
 def test_a_model_with_one_way_to_plan_is_asked_for_no_other():
     frames = torch.zeros(1, 2, 3, 8, 8)
     assert planning.next_plan(Aimless(), frames, frames[:, 0], seed=0, rest=torch.zeros(1, 1, 2)).shape == (1, 1, 2)

@@ -14,7 +14,7 @@ import torch
 
 from threeworlds.planning.search import shifted
 from threeworlds.score.films import to_uint8
-from threeworlds.score.planning import SETTINGS, as_video, next_plan, with_goals
+from threeworlds.score.planning import EXECUTED, SETTINGS, as_video, new_memory, next_plan, with_goals
 from threeworlds.types import Acts, ClipSpec, Plans, Predicts
 from threeworlds.worlds import WORLDS, World, collect
 
@@ -48,7 +48,9 @@ def travel(
 ) -> Journey:
     """Go from ``start`` to ``goal`` (places [2] in the box; None: drawn by seed) and stop there, or after ``steps``.
 
-    By search, a plan is made at every step, and begins from the rest of the last one. ``search``: which one, by name.
+    By search, a plan is made at every step, and begins from the rest of the last one; a model that remembers where its
+    plans led takes as many steps of each as in the exam, since one step shows too little. ``search``: which one, by
+    name.
 
     Raises:
         ValueError: the model cannot plan or was made for no world with goals; a place is outside or in a wall; no such
@@ -64,16 +66,21 @@ def travel(
     actions: list[np.ndarray] = []
     there = as_video(world.render(target[None], spec.height))
     rest: torch.Tensor | None = None  # of the last plan [1, horizon, a]
+    memory = new_memory(model, EXECUTED)
+    taken = 1 if memory is None else EXECUTED
     while len(actions) < steps and not world.reached(states[-1], target):
         frames = as_video(world.render(np.stack([states[-2:][0], states[-1]]), spec.height))[None]
         if mode == "actor":
-            decided = model.act(frames, there)
+            decided = model.act(frames, there)[:, None]
         else:
-            plan = next_plan(model, frames, there, seed=seed, rest=rest, search=search)
-            decided, rest = plan[:, 0], shifted(plan)
-        actions.append(decided[0].numpy())
-        assert world.advance is not None
-        states.append(world.advance(states[-1][None], decided.numpy())[0])
+            plan = next_plan(model, frames, there, seed=seed, rest=rest, search=search, memory=memory)
+            decided, rest = plan[:, :taken], shifted(plan, taken)
+        for action in decided[0, : steps - len(actions)].numpy():
+            if world.reached(states[-1], target):
+                break
+            actions.append(action)
+            assert world.advance is not None
+            states.append(world.advance(states[-1][None], action[None])[0])
     path = np.stack(states)
     moves = np.array(actions, np.float32).reshape(-1, spec.action.size)
     real = world.render(path, spec.height)

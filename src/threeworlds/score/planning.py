@@ -26,7 +26,7 @@ from threeworlds.planning.search import shifted
 from threeworlds.score.exam import EXAM_SEEDS, Answers, Entrant, Exam, Measured
 from threeworlds.score.film_plans import LABELLED, film_planner
 from threeworlds.score.stats import wilson
-from threeworlds.types import EMPTY, Acts, Plans, Searches
+from threeworlds.types import EMPTY, Acts, Plans, Remembers, Searches
 from threeworlds.worlds import WORLDS, World, collect
 from threeworlds.worlds.base import NEAR as NEAR  # of the rooms: what journeys and tests are measured by
 
@@ -200,29 +200,47 @@ def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: b
     """
     decisions = 0
     last: list[Tensor] = []  # whole plans, a few episodes each
+    memories: list[Any] = []  # of the same episodes
 
     def plan(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
         nonlocal decisions
         for i, (frames, there) in enumerate(_pictures(exam, before, now, goals)):
             decisions += len(frames)
             rest = shifted(last[i], executed) if warm and i < len(last) else None
-            seed = exam.seed + decisions
-            last[i : i + 1] = [next_plan(entrant.model, frames, there, seed=seed, rest=rest, search=search)]
+            if i == len(memories):
+                memories.append(new_memory(entrant.model, executed))
+            how = {"seed": exam.seed + decisions, "rest": rest, "search": search, "memory": memories[i]}
+            last[i : i + 1] = [next_plan(entrant.model, frames, there, **how)]
         return torch.cat(last)[:, :executed].numpy()
 
     return in_turn(plan)
 
 
+def new_memory(model: Any, taken: int) -> Any:
+    """What the model keeps from plan to plan, where it keeps anything."""
+    return model.new_memory(taken) if isinstance(model, Remembers) else None
+
+
 def next_plan(
-    model: Any, frames: Tensor, goals: Tensor, *, seed: int, rest: Tensor | None = None, search: str = ""
+    model: Any,
+    frames: Tensor,
+    goals: Tensor,
+    *,
+    seed: int,
+    rest: Tensor | None = None,
+    search: str = "",
+    memory: Any = None,
 ) -> Tensor:
     """The model's plan [n, t, a], by a search of that name and begun from the ``rest`` of the last, where it can.
+
+    ``memory``: of these episodes, from :func:`new_memory`.
 
     Raises:
         ValueError: a search is named, and the model has none to choose from.
     """
     if isinstance(model, Searches):
-        chosen: Tensor = model.plan(frames, goals, seed=seed, start=rest, search=search).action
+        kept = {} if memory is None else {"memory": memory}
+        chosen: Tensor = model.plan(frames, goals, seed=seed, start=rest, search=search, **kept).action
         return chosen
     if search:
         raise ValueError(f"search {search!r}: this model plans in one way of its own")

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from threeworlds.planning import SEARCHES, find_search
+from threeworlds.planning.memory import Memory
 from threeworlds.planning.search import cheapest
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
@@ -53,6 +54,8 @@ class Jepa(nn.Module):
         self.encoder = Encoder(config.world, spec.height, spec.width)
         self.predictor = Predictor(config.world, spec.action)
         self.decoder = DECODERS[config.decoder.kind](config.decoder, config.world.state, spec.height, spec.width)
+        if config.planner.memory and config.critic is None:
+            raise ValueError("planner.memory needs a critic: what it costs is in the critic's log steps")
         self.critic = Critic(config.critic, config.world.state) if config.critic else None
         self.actor = self._make_actor(config)
         self.earner = RewardAgent(config.reward, config.world.state, spec.action) if config.reward else None
@@ -100,7 +103,14 @@ class Jepa(nn.Module):
 
     @torch.no_grad()
     def plan(
-        self, context: Tensor, goal: Tensor, *, seed: int = 0, start: Tensor | None = None, search: str = ""
+        self,
+        context: Tensor,
+        goal: Tensor,
+        *,
+        seed: int = 0,
+        start: Tensor | None = None,
+        search: str = "",
+        memory: Memory | None = None,
     ) -> Plan:
         """Search for actions that bring the state near the goal picture's (mode 2).
 
@@ -109,9 +119,16 @@ class Jepa(nn.Module):
             goal: [b, c, h, w].
             start: [b, horizon, a], a first guess beside the actor's own, such as the rest of the last plan.
             search: one of ``searches``; without it, the recipe's.
+            memory: of the plans of these episodes so far, from ``new_memory``; this plan is added to it.
         """
         self._check_request(context, goal)
-        return self.search(self._now(context), self.goal_state(goal), seed=seed, start=start, search=search)
+        now, there = self._now(context), self.goal_state(goal)
+        return self.search(now, there, seed=seed, start=start, search=search, memory=memory)
+
+    def new_memory(self, taken: int) -> Memory | None:
+        """A memory for episodes in which ``taken`` steps of each plan are executed; None where the recipe has none."""
+        planner = self.config.planner
+        return Memory(taken=taken, kept=planner.memory, doubt=planner.doubt) if planner.memory else None
 
     @torch.no_grad()
     def act(self, context: Tensor, goal: Tensor) -> Tensor:
@@ -143,7 +160,16 @@ class Jepa(nn.Module):
         return self.encoder(still)[:, -1]
 
     @torch.no_grad()
-    def search(self, now: Tensor, goal: Tensor, *, seed: int, start: Tensor | None = None, search: str = "") -> Plan:
+    def search(
+        self,
+        now: Tensor,
+        goal: Tensor,
+        *,
+        seed: int,
+        start: Tensor | None = None,
+        search: str = "",
+        memory: Memory | None = None,
+    ) -> Plan:
         """``plan`` between states [b, d] and [b, d]."""
         planner, actions = self.config.planner, self.spec.action.size
         chosen = find_search(search or planner.search)
@@ -154,16 +180,21 @@ class Jepa(nn.Module):
         if self.actor is not None:
             guesses.append(imagined_actions(self.actor, self.predictor, now, goal, planner.horizon))
 
+        stride = self._stride(now) if memory is not None else now.new_ones(len(now))
+        if memory is not None:
+            memory.compare(now, stride)
+
         def cost(tried: Tensor) -> Tensor:
             """[b, n, horizon, a] -> cost of every state on the way, summed [b, n]."""
             first = now[:, None].expand(-1, tried.shape[1], -1)
             ahead = self.predictor.roll_out(first, tried, tried.shape[2])
-            return self.cost(ahead, goal[:, None, None].expand_as(ahead)).sum(-1)
+            total = self.cost(ahead, goal[:, None, None].expand_as(ahead)).sum(-1)
+            return total if memory is None else total + memory.cost(ahead, stride)
 
         guess = now.new_zeros(len(now), planner.horizon, actions)
         if guesses:
             guess = cheapest(cost, torch.stack(guesses, dim=1)).action if len(guesses) > 1 else guesses[0]
-        return chosen(
+        found = chosen(
             cost,
             guess,
             generator=torch.Generator().manual_seed(seed),
@@ -172,6 +203,17 @@ class Jepa(nn.Module):
             rounds=planner.rounds,
             std=planner.std,
         )
+        if memory is not None:
+            memory.expect(self.predictor.roll_out(now, found.action, planner.horizon))
+        return found
+
+    def _stride(self, now: Tensor) -> Tensor:
+        """[b, d] -> [b]: how far a step at full speed leads, the farthest of those along an axis of action."""
+        size = self.spec.action.size
+        full = torch.cat([torch.eye(size), -torch.eye(size)]).to(now)
+        first = now[:, None].expand(-1, len(full), -1)
+        moved = self.predictor(first, full.expand(len(now), -1, -1)) - first
+        return moved.norm(dim=-1).amax(1).clamp_min(1e-9)
 
     def cost(self, z: Tensor, goal: Tensor) -> Tensor:
         """What it costs to be in ``z`` [..., d] when ``goal`` [..., d] is wanted: the critic's word, if it has one."""

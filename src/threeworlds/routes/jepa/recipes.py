@@ -119,6 +119,10 @@ class PlannerConfig:
     elites: int = 16
     rounds: int = 4
     std: float = 0.7
+    # States kept of those that plans expected and the world did not bring; 0: none. Needs a critic, in whose unit (log
+    # steps) a plan pays for passing near them.
+    memory: int = 0
+    doubt: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +200,7 @@ def walls() -> JepaConfig:
     """``rooms`` for walls that differ from episode to episode (docs/log.md).
 
     A state that knows where the door is, a critic that is not misled by policies that dawdle, a predictor that has met
-    walls, and a search wide enough to find a way around one.
+    walls, a search wide enough to find a way around one, and a memory of where it did not get through.
     """
     made = rooms()
     return replace(
@@ -205,7 +209,7 @@ def walls() -> JepaConfig:
         practice=PracticeConfig(share=0.15),
         critic=CriticConfig(joined=2.5, expectile=0.3, share=0.3),
         actor=ActorConfig(share=0.15),
-        planner=PlannerConfig(horizon=6, candidates=64, elites=8, rounds=3, std=1.0),
+        planner=PlannerConfig(horizon=6, candidates=64, elites=8, rounds=3, std=1.0, memory=24),
     )
 
 
