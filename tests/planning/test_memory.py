@@ -59,6 +59,9 @@ def test_strides_are_the_unit():
     large.expect(10 * line(1, 2, 3, 4, 5))
     large.compare(torch.tensor([[2.0, 0.0]]), 10 * ONE)
     torch.testing.assert_close(large.cost(10 * tried, 10 * ONE), small.cost(tried, ONE))
+    torch.testing.assert_close(large.refuted, 10 * small.refuted)
+    large.expect(10 * line(1, 2, 3, 4, 5))
+    assert large.compare(torch.tensor([[36.0, 0.0]]), 10 * ONE).tolist() == [False]  # 1.4 strides off, 0.3 a step
 
 
 def test_the_latest_are_kept():
@@ -81,6 +84,11 @@ def test_episodes_remember_their_own():
     assert cost[1].tolist() == [0.0] * 3
     with pytest.raises(ValueError, match="3 episodes, and memory of 2"):
         both.compare(torch.zeros(3, 2), torch.ones(3))
+
+
+def test_a_plan_shorter_than_what_is_taken_is_named():
+    with pytest.raises(ValueError, match="a plan of 3 steps, of which 5 are to be taken"):
+        Memory(taken=5, kept=8, doubt=2.0).expect(line(1, 2, 3))
 
 
 @pytest.mark.parametrize("numbers", [{"taken": 0, "kept": 8}, {"taken": 5, "kept": 0}])

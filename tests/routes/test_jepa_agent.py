@@ -317,6 +317,17 @@ def test_a_plan_that_came_to_nothing_is_not_made_again():
     assert torch.equal(fresh.action, plans[0])  # a new memory knows nothing
 
 
+@pytest.mark.parametrize("search", ["cem", "icem", "mppi", "gradient"])
+def test_every_search_takes_a_memory(search):
+    torch.manual_seed(0)
+    planner = PlannerConfig(search=search, horizon=2, candidates=8, elites=2, rounds=1, memory=4)
+    model = Jepa(replace(with_agent(), planner=planner), rooms_16()).eval()
+    frames, memory = torch.rand(2, 1, 3, 16, 16), model.new_memory(5)
+    assert memory.taken == 2  # a plan has no more
+    plans = [model.plan(frames, frames[:, 0], memory=memory) for _ in range(3)]
+    assert memory.refuted is not None and all(plan.action.isfinite().all() for plan in plans)
+
+
 def test_only_a_recipe_with_a_memory_has_one_and_it_needs_a_critic():
     assert Jepa(with_agent(), rooms_16()).new_memory(5) is None
     with pytest.raises(ValueError, match="memory needs a critic"):

@@ -9,6 +9,7 @@ import torch
 from planted import Expert
 
 from threeworlds.score import journey
+from threeworlds.score.planning import EXECUTED
 from threeworlds.types import ClipSpec, Imagined
 from threeworlds.worlds import WORLDS
 from threeworlds.worlds.rooms import FIXED, advance, locate, render
@@ -65,6 +66,44 @@ def test_every_plan_of_a_journey_begins_from_the_rest_of_the_last():
     for number, (rest, search) in enumerate(Walker.told[1:], 1):
         torch.testing.assert_close(rest, torch.full((1, 3, 2), number / 10))
         assert search == "two"
+
+
+def test_who_remembers_takes_as_many_steps_of_a_plan_as_in_the_exam():
+    """Eight steps of plans of eight, five of each taken: two plans, and one memory for both."""
+
+    class Keeper(Guide):
+        searches = ("one",)
+        handed: ClassVar[list] = []
+
+        def new_memory(self, taken):
+            return {"taken": taken}
+
+        def plan(self, context, goal, *, seed=0, start=None, search="", memory=None):
+            self.handed.append((memory, start))
+            number = 0.1 * (len(self.handed) + torch.arange(8) / 100)
+            return replace(super().plan(context, goal, seed=seed), action=number[None, :, None].expand(1, 8, 2))
+
+    made = journey.travel(Keeper(), SPEC, start=(0.2, 0.2), goal=(0.8, 0.8), steps=8)
+    (memory, nothing), (again, rest) = Keeper.handed
+    assert memory is again and memory == {"taken": EXECUTED} and nothing is None
+    taken = 0.1 * torch.tensor([1, 1.01, 1.02, 1.03, 1.04, 2, 2.01, 2.02])
+    torch.testing.assert_close(torch.from_numpy(made.actions[:, 0]), taken)
+    torch.testing.assert_close(rest[0, :3, 0], 0.1 * torch.tensor([1.05, 1.06, 1.07]))
+
+
+def test_no_step_is_taken_past_the_goal():
+    class Keeper(Guide):
+        searches = ("one",)
+
+        def new_memory(self, taken):
+            return taken
+
+        def plan(self, context, goal, *, seed=0, start=None, search="", memory=None):
+            action = torch.tensor([1.0, 0.0]).expand(1, 8, 2)
+            return replace(super().plan(context, goal, seed=seed), action=action)
+
+    made = journey.travel(Keeper(), SPEC, start=(0.2, 0.8), goal=(0.3, 0.8))
+    assert made.reached == len(made.actions) < EXECUTED
 
 
 def test_without_time_the_goal_is_not_reached():

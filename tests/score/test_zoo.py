@@ -15,7 +15,7 @@ from threeworlds.score import check, compare, scorecard, zoo
 from threeworlds.score.clips import generate
 from threeworlds.score.compare import run_compare
 from threeworlds.train import Budget, train_route
-from threeworlds.types import Imagined, Route, Stage
+from threeworlds.types import Imagined, Plan, Route, Stage
 from threeworlds.worlds import WORLDS
 
 ITEMS = 4
@@ -179,6 +179,29 @@ class Overflow(CopyLast):
 )
 def test_each_broken_rule_is_named(model, rules):
     assert broken(check.check_model(model, SPEC)) == rules
+
+
+class Keeper:
+    """Plans, and counts its plans in a memory; one that ``prejudges`` plans otherwise for having a memory at all."""
+
+    def __init__(self, prejudges=False):
+        self.prejudges = prejudges
+
+    def new_memory(self, taken):
+        return []
+
+    def plan(self, context, goal, *, seed=0, memory=None):
+        told = len(memory) if memory is not None else 0
+        if memory is not None:
+            memory.append(seed)
+        biased = 0.5 * (self.prejudges and memory is not None)
+        action = torch.full((len(context), 3, 2), 0.1 * told + biased)
+        return Plan(action=action, cost=torch.zeros(len(context)))
+
+
+@pytest.mark.parametrize(("prejudges", "rules"), [(False, set()), (True, {"plans take the memory they made"})])
+def test_a_new_memory_changes_no_plan(prejudges, rules):
+    assert broken(check.check_model(Keeper(prejudges), WORLDS["rooms"].spec())) == rules
 
 
 def test_an_error_inside_a_model_is_a_finding():

@@ -59,4 +59,6 @@ class Memory:
 
     def expect(self, ahead: Tensor) -> None:
         """The states [b, t, d], t at least ``taken``, that the chosen plan leads to."""
+        if ahead.shape[1] < self.taken:
+            raise ValueError(f"a plan of {ahead.shape[1]} steps, of which {self.taken} are to be taken")
         self.expected = ahead[:, : self.taken]

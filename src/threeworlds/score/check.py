@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from threeworlds.score.clips import generate
-from threeworlds.types import ClipSpec, Generates, Plans, Plays, Predicts, Prompt, Reconstructs, Represents
+from threeworlds.types import ClipSpec, Generates, Plans, Plays, Predicts, Prompt, Reconstructs, Remembers, Represents
 
 ITEMS, GIVEN, AHEAD = 2, 4, 5
 EPISODES, STEPS = 24, "3steps"  # of a route's debug recipe
@@ -176,6 +176,18 @@ def plans_are_actions(model: Any, spec: ClipSpec, video: Tensor) -> None:
     assert plan.cost.shape == (len(video),), f"one cost an item, got {list(plan.cost.shape)}"
 
 
+def plans_take_the_memory_they_made(model: Any, spec: ClipSpec, video: Tensor) -> None:
+    """A new memory changes no plan, and a memory of one plan is taken by the next."""
+    memory = model.new_memory(1)
+    if memory is None or spec.action.kind != "continuous":
+        return
+    context, goal = video[:, :GIVEN], video[:, -1]
+    first = model.plan(context, goal, seed=0, memory=memory)
+    assert torch.equal(first.action, model.plan(context, goal, seed=0).action), "a new memory changes no plan"
+    again = model.plan(context, goal, seed=0, memory=memory)
+    assert again.action.shape == first.action.shape, f"with a memory a plan is {list(again.action.shape)}"
+
+
 RULES: tuple[tuple[Any, tuple[Rule, ...]], ...] = (
     (
         Predicts,
@@ -192,6 +204,7 @@ RULES: tuple[tuple[Any, tuple[Rule, ...]], ...] = (
     (Plays, (codes_are_one_a_step,)),
     (Generates, (films_from_words_have_the_right_shape,)),
     (Plans, (plans_are_actions,)),
+    (Remembers, (plans_take_the_memory_they_made,)),
 )
 
 

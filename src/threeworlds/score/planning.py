@@ -200,7 +200,7 @@ def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: b
     """
     decisions = 0
     last: list[Tensor] = []  # whole plans, a few episodes each
-    memories: list[Any] = []  # of the same episodes
+    memories: list[Any] = []  # of as many episodes each
 
     def plan(before: np.ndarray, now: np.ndarray, goals: np.ndarray) -> np.ndarray:
         nonlocal decisions
@@ -209,8 +209,9 @@ def by_search(entrant: Entrant, exam: Exam, executed: int = EXECUTED, *, warm: b
             rest = shifted(last[i], executed) if warm and i < len(last) else None
             if i == len(memories):
                 memories.append(new_memory(entrant.model, executed))
-            how = {"seed": exam.seed + decisions, "rest": rest, "search": search, "memory": memories[i]}
-            last[i : i + 1] = [next_plan(entrant.model, frames, there, **how)]
+            seed = exam.seed + decisions
+            planned = next_plan(entrant.model, frames, there, seed=seed, rest=rest, search=search, memory=memories[i])
+            last[i : i + 1] = [planned]
         return torch.cat(last)[:, :executed].numpy()
 
     return in_turn(plan)

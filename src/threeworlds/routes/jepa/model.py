@@ -126,9 +126,13 @@ class Jepa(nn.Module):
         return self.search(now, there, seed=seed, start=start, search=search, memory=memory)
 
     def new_memory(self, taken: int) -> Memory | None:
-        """A memory for episodes in which ``taken`` steps of each plan are executed; None where the recipe has none."""
+        """A memory for episodes in which ``taken`` steps of each plan are executed, or all if it has fewer; None where
+        the recipe has none.
+        """
         planner = self.config.planner
-        return Memory(taken=taken, kept=planner.memory, doubt=planner.doubt) if planner.memory else None
+        if not planner.memory:
+            return None
+        return Memory(taken=min(taken, planner.horizon), kept=planner.memory, doubt=planner.doubt)
 
     @torch.no_grad()
     def act(self, context: Tensor, goal: Tensor) -> Tensor:
