@@ -1,10 +1,12 @@
 """Choices of the genie route at equal FLOPs: kinds of latent actions and of labels; kinds of dynamics and of tokenizer.
 
     python experiments/genie_choices.py actions --flops 2e12
+    python experiments/genie_choices.py decoders --flops 8e12
     python experiments/genie_choices.py dynamics --flops 5e12
 
 Each variant changes one thing of recipe ``small``, on the same clips and the same order of batches. ``actions`` trains
-latent action models alone and sets their codes beside the true actions. ``dynamics`` trains whole routes, whose
+latent action models alone and sets their codes beside the true actions; ``decoders`` as well, of a small slow body that
+has no speed of its own (``rooms``). ``dynamics`` trains whole routes, whose
 tokenizer, latent actions and dynamics get the same part of the FLOPs each; a part that two variants share is trained
 once. "no latent action" has a single code, so nothing tells it what was done (the claim that video and action belong
 in separate latents). A causal dynamics takes one pass a token, the others a few passes a frame: see ``ms_frame``, for
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -39,6 +42,7 @@ from threeworlds.types import Stage
 
 EPISODES, HELD_OUT = 2000, 2000
 PARTS = {"tokenizer": 0.25, "actions": 0.15, "dynamics": 0.6}  # of a route's FLOPs
+CLIPS = {"actions": ("arena", 32), "decoders": ("rooms", 32), "dynamics": ("arena", 32)}  # world, pixels
 LABELS = 1500  # steps with true actions: 2 % of those of the training split
 
 
@@ -53,6 +57,15 @@ def variants(choice: str) -> dict[str, GenieConfig]:
             "vq": replace(config, actions=published),
             f"continuous, {LABELS} labels": replace(config, actions=replace(config.actions, labels=LABELS)),
             f"vq, {LABELS} labels": replace(config, actions=replace(published, labels=LABELS)),
+        },
+        "decoders": {
+            f"{decoder}, {frames} seen": replace(config, actions=replace(config.actions, **changes))
+            for decoder, frames, changes in (
+                ("film", "two frames", {}),
+                ("film", "one frame", {"seen": 1}),
+                ("kernels", "two frames", {"decoder": "kernels", "reach": 1}),
+                ("kernels", "one frame", {"decoder": "kernels", "reach": 1, "seen": 1}),
+            )
         },
         "dynamics": {
             "masked": config,
@@ -133,14 +146,16 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     given = parse(arguments)
     use_machine(1)
     given.work.mkdir(parents=True, exist_ok=True)
-    store = clips(given.work / "clips", EPISODES, given.seed)
-    held_out = clips(given.work / "held-out", HELD_OUT, EXAM_SEEDS + given.seed)
+    world, size = CLIPS[given.choice]
+    store = clips(given.work / f"clips-{world}", EPISODES, given.seed, world, size)
+    held_out = clips(given.work / f"held-out-{world}", HELD_OUT, EXAM_SEEDS + given.seed, world, size)
     exam = build_exam(held_out, items=min(given.items, len(held_out.split("test"))), seed=given.seed)
     flops = {part: share * given.flops for part, share in PARTS.items()}
-    if given.choice == "actions":
+    if given.choice != "dynamics":
         flops = {"actions": given.flops}
+    shutil.rmtree(given.work / given.choice, ignore_errors=True)  # or what other FLOPs trained would be taken for it
     trainer, rows = Trainer(store, given.work / given.choice, flops, given.seed), []
-    score = score_actions if given.choice == "actions" else score_route
+    score = score_route if given.choice == "dynamics" else score_actions
     result = {
         "benchmark": f"genie-{given.choice}",
         "command": command_of(given),
@@ -166,7 +181,7 @@ def sizes(model: Genie) -> dict[str, int]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("choice", choices=("actions", "dynamics"))
+    parser.add_argument("choice", choices=tuple(CLIPS))
     parser.add_argument("--out", type=Path, help="JSON file; without it, results/genie-CHOICE.json")
     parser.add_argument("--work", type=Path, default=Path("runs/genie-choices"), help="clips and checkpoints")
     parser.add_argument("--flops", type=float, default=5e12, help="of each variant, all trained parts together")
@@ -181,9 +196,11 @@ def command_of(given: argparse.Namespace) -> str:
     return f"python experiments/genie_choices.py {given.choice} {words}"
 
 
-def clips(path: Path, episodes: int, seed: int) -> ClipStore:
-    """Clips of the arena, made once."""
-    return ClipStore.open(path) if path.exists() else generate("arena", path, episodes=episodes, seed=seed, workers=1)
+def clips(path: Path, episodes: int, seed: int, world: str, size: int) -> ClipStore:
+    """Clips of a world, made once."""
+    if path.exists():
+        return ClipStore.open(path)
+    return generate(world, path, episodes=episodes, seed=seed, size=size, workers=1)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,10 @@ def test_the_command_gives_the_same_run(choices):
     assert vars(choices.parse(words)) == vars(given)
 
 
-def test_the_page_gives_the_command_of_the_kept_figures():
-    kept = json.loads((ROOT / "results" / "genie-actions.json").read_text())
-    assert " actions " in kept["command"] and f"--items {kept['items']} " in kept["command"]
+@pytest.mark.parametrize("choice", ["actions", "decoders"])
+def test_the_page_gives_the_command_of_the_kept_figures(choice):
+    kept = json.loads((ROOT / "results" / f"genie-{choice}.json").read_text())
+    assert f" {choice} " in kept["command"] and f"--items {kept['items']} " in kept["command"]
     assert kept["command"] in (ROOT / "docs" / "genie.md").read_text()
 
 
@@ -43,7 +44,7 @@ def test_what_variants_share_is_trained_once_and_is_alike_in_them(choices, tmp_p
 
     monkeypatch.setattr(choices.Trainer, "_train", scramble)
     trainer = choices.Trainer(SimpleNamespace(spec=WORLDS["arena"].spec(32)), tmp_path, choices.PARTS, seed=0)
-    configs = choices.variants("actions") | choices.variants("dynamics")
+    configs = choices.variants("actions") | choices.variants("decoders") | choices.variants("dynamics")
     models = {name: trainer.variant(config)[0] for name, config in configs.items()}
     assert {stage: trained.count(stage) for stage in choices.PARTS} == {
         "tokenizer": len({config.tokenizer for config in configs.values()}),
@@ -56,7 +57,7 @@ def test_what_variants_share_is_trained_once_and_is_alike_in_them(choices, tmp_p
     assert not torch.equal(first.dynamics.norm.weight, causal.dynamics.norm.weight)
 
 
-@pytest.mark.parametrize("choice", ["actions", "dynamics"])
+@pytest.mark.parametrize("choice", ["actions", "decoders", "dynamics"])
 def test_a_variant_is_the_first_with_one_part_changed(choice, choices):
     small, *others = choices.variants(choice).values()
     for other in others:

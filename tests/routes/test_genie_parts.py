@@ -8,10 +8,15 @@ import torch
 
 from threeworlds.routes import get_route
 from threeworlds.routes.genie import collapse
-from threeworlds.routes.genie.latent_action import ContinuousAction, VectorQuantizedAction, build_latent_action
+from threeworlds.routes.genie.latent_action import (
+    ContinuousAction,
+    MovingKernels,
+    VectorQuantizedAction,
+    build_latent_action,
+)
 from threeworlds.routes.genie.model import Genie, stages
 from threeworlds.routes.genie.recipes import LatentActionConfig, TokenizerConfig, TransformerConfig, debug
-from threeworlds.routes.genie.tokenizer import SpaceTimeTokenizer, codebook_use, in_windows
+from threeworlds.routes.genie.tokenizer import SpaceTimeTokenizer, build_tokenizer, codebook_use, in_windows
 from threeworlds.routes.genie.transformer import SpaceTimeNet
 from threeworlds.train import Budget, load_model, train_route
 from threeworlds.types import Batch, ClipSpec
@@ -120,6 +125,95 @@ def test_a_few_labels_give_codes_one_meaning_everywhere():
     assert agreement(model) > 0.95
 
 
+# ---------------------------------------------------------------------------- kernels made by the action
+
+
+def kernels_that(move):
+    """Kernels whose first part is everywhere and weighs neighbours as ``move`` [3, 3] says; the second is nowhere."""
+    net = MovingKernels(seen=1, latent=2, reach=1)
+    with torch.no_grad():
+        net.kernels.weight.zero_()
+        net.kernels.bias.view(2, 3, 3)[0] = torch.tensor(move).log()
+        net.parts[-1].weight.zero_()
+        net.parts[-1].bias.copy_(torch.tensor([50.0, -50.0]))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("move", "made"),
+    [
+        ([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]], lambda x: torch.cat([x[..., :1], x[..., :-1]], dim=-1)),  # to the right
+        ([[0.0, 0, 0], [0, 0, 0], [0, 1, 0]], lambda x: torch.cat([x[..., 1:, :], x[..., -1:, :]], dim=-2)),  # upwards
+        ([[0.0, 0, 0], [0.5, 0.5, 0], [0, 0, 0]], lambda x: (x + torch.cat([x[..., :1], x[..., :-1]], dim=-1)) / 2),
+    ],
+    ids=["a pixel to the right", "a pixel up", "half a pixel"],
+)
+def test_a_kernel_moves_a_picture_by_whole_and_half_pixels(move, made):
+    now = torch.rand(2, 3, 6, 5)
+    torch.testing.assert_close(now + kernels_that(move)(now, torch.randn(2, 2)), made(now))
+
+
+def test_each_clip_is_moved_by_its_own_action_and_what_belongs_to_no_part_stays():
+    net, now = MovingKernels(seen=1, latent=1, reach=1), torch.rand(2, 3, 6, 6)
+    with torch.no_grad():
+        net.kernels.weight.zero_().view(2, 3, 3)[:, 1, 0] = 50
+        net.parts[-1].weight.zero_()
+        net.parts[-1].bias.copy_(torch.tensor([50.0, -50.0]))
+        change = net(now, torch.tensor([[1.0], [0.0]]))
+        alone = net(now[1:], torch.tensor([[0.0]]))
+        net.parts[-1].bias.fill_(-50)
+        nothing = net(now, torch.ones(2, 1))
+    torch.testing.assert_close((now + change)[0, :, :, 1:], now[0, :, :, :-1])
+    torch.testing.assert_close(change[1:], alone)
+    assert nothing.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("decoder", ["film", "kernels"])
+@pytest.mark.parametrize("seen", [1, 2])
+def test_a_decoder_sees_as_many_frames_as_asked(decoder, seen):
+    model, video = actions("continuous", decoder=decoder, seen=seen).eval(), torch.rand(1, 4, 3, 16, 16)
+    for parameter in model.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    latent = torch.randn(1, 2, 4)
+    made, felt = model._decode(video, latent), []
+    for frame in range(4):
+        struck = video.clone()
+        struck[0, frame] = 1 - struck[0, frame]
+        felt.append((model._decode(struck, latent) - made).abs().amax((0, 2, 3, 4)) > 1e-6)
+    assert torch.stack(felt, 1).tolist() == [[seen == 2, True, False, False], [False, seen == 2, True, False]]
+
+
+def slow_dots(clips, frames=4):
+    """A soft dot that keeps one of four ways, 0.4 pixels a step: video, and the way of each clip."""
+    way = torch.randint(4, (clips,))
+    step = 0.4 * torch.tensor([(1.0, 0), (-1, 0), (0, 1), (0, -1)])[way]
+    centre = 5 + 6 * torch.rand(clips, 1, 2) + torch.arange(frames)[:, None] * step[:, None]
+    rows, columns = torch.arange(16)[:, None], torch.arange(16)
+    away = (rows - centre[..., :1, None]).square() + (columns - centre[..., 1:, None]).square()
+    return (1.5 * (-away / 2).exp() - 1)[:, :, None].repeat(1, 1, 3, 1, 1), way
+
+
+@pytest.mark.slow
+def test_a_slow_dot_that_keeps_its_way_is_named_by_kernels_from_one_frame():
+    """Two frames tell the third, so there is nothing to name; and what is painted anew is not learnt as a way."""
+    told = {}
+    for decoder, seen in (("film", 2), ("kernels", 1)):
+        model = actions("continuous", decoder=decoder, seen=seen, reach=1).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+        for _ in range(250):
+            loss, _ = model(Batch(video=slow_dots(16)[0]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        video, way = slow_dots(200)
+        model.make_buttons(Batch(video=video))
+        codes = model.infer_codes(video)[:, 1]
+        told[decoder] = sum(way[codes == c].bincount().max().item() for c in codes.unique()) / len(way)
+    assert told["kernels"] > 0.9
+    assert told["film"] < 0.6
+
+
 # ------------------------------------------------------------------------------------------- collapse
 
 
@@ -168,6 +262,17 @@ def test_a_collapsed_model_is_warned_of_in_training(kind, caplog, monkeypatch):
     assert metrics["collapsed"] == 1
     assert "after 5 steps" in caplog.text
     assert "copying the last frame" in caplog.text and "right one wins 0.50" in caplog.text
+    assert "actions.decoder=kernels follows" in caplog.text
+
+
+def test_advice_that_was_taken_is_not_given(caplog, monkeypatch):
+    model = actions("continuous", decoder="kernels").train()
+    torch.nn.init.zeros_(model.decoder.kernels.weight)
+    monkeypatch.setattr(collapse, "PATIENCE", 5)
+    with caplog.at_level(logging.WARNING, "threeworlds.train"):
+        for _ in range(5):
+            model(Batch(video=moving_squares(8)[0]))
+    assert "right one wins 0.50" in caplog.text and "actions.decoder" not in caplog.text
 
 
 @pytest.mark.parametrize(("others", "said"), [(0, True), (1, False)])
@@ -238,6 +343,36 @@ def test_windows_give_each_frame_no_more_past_than_training_did():
     x = torch.arange(6.0).view(1, 6, 1)
     assert in_windows(lambda part: part.cumsum(1), x, 3).flatten().tolist() == [0, 1, 3, 6, 9, 12]  # 1+2+3, 2+3+4, ...
     torch.testing.assert_close(in_windows(lambda part: part.cumsum(1), x, 9), x.cumsum(1))
+
+
+def faint_dots(clips):
+    """One frame each: dark, and a faint dot of two pixels a side anywhere."""
+    video = torch.full((clips, 1, 3, 32, 32), -1.0)
+    for frame, (row, column) in zip(video[:, 0], torch.randint(31, (clips, 2)), strict=True):
+        frame[0, row : row + 2, column : column + 2] = -0.4
+    return video
+
+
+@pytest.mark.parametrize(("spread", "least", "most"), [(False, 1, 1), (True, 10, 125)])
+def test_where_all_that_moves_is_small_codes_are_used_if_they_are_spread(spread, least, most):
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(TokenizerConfig(channels=(8, 8, 16), spread=spread), 32, 32).train()
+    optimizer = torch.optim.AdamW(tokenizer.parameters(), lr=2e-3)
+    for _ in range(100):
+        loss, _ = tokenizer(Batch(video=faint_dots(8)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert least <= len(tokenizer.eval().encode(faint_dots(64)).unique()) <= most
+
+
+def test_spread_tokens_are_a_frame_s_own():
+    """Once trained, no other frame of a batch has a say in them."""
+    tokenizer = build_tokenizer(TokenizerConfig(channels=(8, 8, 16), spread=True), 16, 16).train()
+    tokenizer(Batch(video=faint_dots(8)))
+    video = faint_dots(5)
+    together = tokenizer.eval().encode(video)
+    assert torch.equal(together, torch.cat([tokenizer.encode(clip) for clip in video.split(1)]))
 
 
 def test_codebook_use_by_hand():

@@ -193,6 +193,16 @@ def test_the_evidence_is_the_numbers_that_were_looked_at():
     assert len(verdict("C6", found, [failed]).evidence) == 2
 
 
+def test_continuous_controls_are_judged_by_what_codes_tell_of_them():
+    known = row("genie", "control", "code_r2", 0.7)
+    told = [replace(d, metric="code_r2") for d in wins("C6")]
+    assert verdict("C6", told, [known]).verdict == "supported"
+    assert verdict("C6", told, [known]).evidence[0].startswith("genie, control/code_r2: 0.7")
+    assert verdict("C6", told).verdict == "not tested"  # no row: these are somebody else's
+    level = [told[0], replace(told[1], verdict="not separable")]
+    assert verdict("C6", level, [known]).verdict == "not separable"
+
+
 def test_an_interval_without_zero_is_told_with_the_p_that_overrules_it():
     found = [replace(d, verdict="not separable", p=0.12) for d in wins("C7")]
     assert verdict("C7", found).evidence[0].endswith("[0.4, 0.6], n 200, p 0.12: not separable")

@@ -63,6 +63,80 @@ def test_independent_codes_tell_nearly_nothing():
     assert control.normalised_mutual_information(codes, actions) < 0.002
 
 
+# ------------------------------------------------------------------------------- continuous actions
+
+
+def test_correlation_ratio_by_hand():
+    actions = np.array([[0.0, 2, 10, 12]])[..., None]  # mean 6, squares 36 + 16 + 16 + 36
+    assert control.correlation_ratio(np.array([[0, 0, 1, 1]]), actions) == pytest.approx(100 / 104)
+    assert control.correlation_ratio(np.array([[0, 1, 0, 1]]), actions) == pytest.approx(4 / 104)
+    untold = np.array([[0.0, 20, 0, 20]])[..., None]  # squares 400
+    both = np.concatenate([actions, untold], axis=-1)
+    assert control.correlation_ratio(np.array([[0, 0, 1, 1]]), both) == pytest.approx(100 / 504)
+
+
+def test_correlation_ratio_is_the_r2_of_a_line_on_indicators():
+    rng = np.random.default_rng(0)
+    codes, actions = rng.integers(0, 5, (30, 7)), rng.normal(size=(30, 7, 2))
+    actions[..., 0] += codes
+    which = np.eye(5)[codes.ravel()]
+    flat = actions.reshape(-1, 2)
+    rest = flat - which @ np.linalg.lstsq(which, flat, rcond=None)[0]
+    expected = 1 - (rest**2).sum() / ((flat - flat.mean(0)) ** 2).sum()
+    assert control.correlation_ratio(codes, actions) == pytest.approx(expected)
+    assert control.correlation_ratio(np.array([3, 0, 9, 1, 7])[codes], actions) == pytest.approx(expected)
+
+
+def test_what_does_not_vary_or_is_not_told_has_no_correlation_ratio():
+    assert control.correlation_ratio(CODES, np.ones((2, 4, 3))) == 0
+    assert control.correlation_ratio(np.zeros_like(CODES), np.random.default_rng(0).normal(size=(2, 4, 1))) == 0
+
+
+def test_clusters_are_those_there_are():
+    actions = np.array([[0.0, 0, 5, 5, 9, 9]])[..., None]
+    for count in (3, 8):
+        assert control.correlation_ratio(control.clusters(actions, count), actions) == pytest.approx(1)
+    spread = np.random.default_rng(0).normal(size=(40, 5, 2))
+    told = [control.correlation_ratio(control.clusters(spread, count), spread) for count in (2, 4, 16)]
+    assert 0.2 < told[0] < told[1] < told[2] < 1
+
+
+class Named:
+    """Tells every step's action by the cluster it falls in, under a name of its own."""
+
+    n_codes = 10
+
+    def __init__(self, exam):
+        self.exam, self.clusters = exam, control.clusters(exam.test.action.double().numpy(), self.n_codes)
+
+    def infer_codes(self, video):
+        assert torch.equal(video, self.exam.test.video)
+        return torch.from_numpy(9 - self.clusters)
+
+
+def test_codes_of_continuous_actions_are_judged_by_what_they_tell(rooms):
+    entrants = [seat("named", Named(rooms)), seat("collapsed", OneCode()), seat("copier", CopyLast())]
+    measured = {m.metric: m for m in control.codes_against_actions(rooms, entrants)}
+    assert set(measured) == {"purity", "nmi", "code_r2"}
+    told = {row.route: row for row in rows_of(measured["code_r2"], rooms, entrants)}
+    assert told["named"].value == pytest.approx(told["named"].ceiling)
+    assert 0.6 < told["named"].value < 1
+    assert told["named"].ceiling_name == "as many clusters of the true actions"
+    assert told["collapsed"].value == 0 <= told["collapsed"].floor < 0.1  # by chance a shuffled label tells a little
+    assert (told["copier"].status, told["copier"].reason) == ("not_applicable", control.NO_ACTIONS)
+    found = {(d.first, d.second): d.verdict for d in differences_of(measured["code_r2"], rooms)}
+    assert found["named", "shuffled labels"] == found["named", "one code for all"] == "first better"
+    for metric in ("purity", "nmi"):
+        assert {row.status for row in rows_of(measured[metric], rooms, entrants)} == {"not_applicable"}
+
+
+def test_clips_without_actions_have_nothing_to_compare_codes_with(rooms):
+    silent = replace(rooms, test=replace(rooms.test, action=None))
+    measured = control.codes_against_actions(silent, [seat("collapsed", OneCode())])
+    assert {m.metric for m in measured} == {"purity", "nmi"}
+    assert all("no discrete actions" in m.absent["collapsed"] for m in measured)
+
+
 # ------------------------------------------------------------------------------------ wrong controls
 
 

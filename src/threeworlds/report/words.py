@@ -39,7 +39,11 @@ EVIDENCE: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "technique": (("cost", "parameters", "value"), ("cost", "train_flops", "value")),
     "video_latent": (("prediction", "psnr_h1", "ceiling"), ("understanding", "position_r", "value")),
-    "action_latent": (("control", "nmi", "value"), ("control", "delta4_psnr", "value")),
+    "action_latent": (
+        ("control", "nmi", "value"),
+        ("control", "code_r2", "value"),
+        ("control", "delta4_psnr", "value"),
+    ),
     "predicts": (("prediction", "alone_mse_h1", "value"), ("prediction", "psnr_h8", "value")),
 }
 
@@ -50,7 +54,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "physics": ("uniform_in", "collision_in", "parabola_in", "passive_error_h8"),
     "hallucination": ("clean_fraction",),
     "simulator": ("returns", "lasts", "obeys"),
-    "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi"),
+    "control": ("action_following", "right_code_wins", "delta4_psnr", "nmi", "code_r2"),
     "imitation": ("return_ratio_50",),
     "text": ("colour", "full_match"),
     "understanding": ("position_r", "velocity_r2"),
@@ -95,6 +99,7 @@ METRICS: tuple[tuple[str, str], ...] = (
     (r"shape_error_h(\d+)", r"position error of the shapes, \1 frames ahead"),
     (r"avatar_rests", "films in which the avatar stays put"),
     (r"nmi", "mutual information of codes and controls"),
+    (r"code_r2", "continuous controls that the codes tell"),
     (r"purity", "purity of codes"),
     (r"purity_effective", "purity of codes, pushes against walls left out"),
     (r"right_code_wins", "wins of the right action"),

@@ -45,7 +45,7 @@ def beside(folder: Path) -> list[str]:
         return []
     names = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ResultError(f'{path}: must be a list of folders, such as ["../plan-each"], got {names!r}')
+        raise ResultError(f'{path}: must be a list of folders, such as ["../compare-rooms"], got {names!r}')
     return names
 
 

@@ -97,18 +97,28 @@ def code_map(entrant: Entrant, exam: Exam) -> np.ndarray:
 
 
 def codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measured]:
-    """Agreement over all held-out steps and, where the avatar's place is known, over those that had an effect."""
+    """Agreement over all held-out steps and, where the avatar's place is known, over those that had an effect.
+
+    Discrete actions have a commonest one for each code; of continuous ones a code tells the mean.
+    """
     playable = [e for e in entrants if isinstance(e.model, Plays)]
     absent = {e.route: NOT_LATENT if e.registered == "jepa" else NO_ACTIONS for e in entrants if e not in playable}
-    known = exam.spec.action.kind == "discrete" and exam.test.action is not None
-    if not known:
+    kind = exam.spec.action.kind if exam.test.action is not None else "none"
+    if kind != "discrete":
         absent |= {e.route: "these clips have no discrete actions to compare with" for e in playable}
     assert exam.test.video is not None
-    actions = exam.test.action.numpy() if known and exam.test.action is not None else np.zeros((1, 1), int)
-    codes = {e.route: e.model.infer_codes(exam.test.video).numpy() for e in playable} if known else {}
+    codes = {e.route: e.model.infer_codes(exam.test.video).numpy() for e in playable} if kind != "none" else {}
+    if kind == "continuous":
+        return [*_agreement(exam, {}, absent), *_told(exam, codes, absent, [e.model.n_codes for e in playable])]
+    return _agreement(exam, codes, absent)
+
+
+def _agreement(exam: Exam, codes: dict[str, np.ndarray], absent: dict[str, str]) -> list[Measured]:
+    """Codes against discrete actions; without codes, why there are none."""
+    actions = exam.test.action.numpy() if codes and exam.test.action is not None else np.zeros((1, 1), int)
     shuffled = np.random.default_rng(exam.seed).permutation(actions.ravel()).reshape(actions.shape)
     candidates = {"one code for all": np.zeros_like(actions), "shuffled labels": shuffled} if codes else {}
-    effective = effective_steps(exam) if known else None
+    effective = effective_steps(exam) if codes else None
     ceilings = {} if effective is None else {"seeing the avatar move": np.where(effective, actions, _stay(exam))}
     told = "part whose action is the commonest of their code"
     metrics: list[tuple[str, str, str, Any, np.ndarray | None]] = [
@@ -132,6 +142,54 @@ def codes_against_actions(exam: Exam, entrants: Sequence[Entrant]) -> list[Measu
         )
         for metric, unit, text, statistic, kept in metrics
     ]
+
+
+def _told(exam: Exam, codes: dict[str, np.ndarray], absent: dict[str, str], sizes: Sequence[int]) -> list[Measured]:
+    """Codes against continuous actions: what knowing the code tells of them."""
+    assert exam.test.action is not None
+    actions = exam.test.action.double().numpy()
+    best = clusters(actions, max(sizes, default=2))
+    shuffled = np.random.default_rng(exam.seed).permutation(best.ravel()).reshape(best.shape)
+    floors = {"one code for all": np.zeros_like(best), "shuffled labels": shuffled}
+    return [
+        Measured(
+            question="control",
+            metric="code_r2",
+            unit="R2",
+            direction="higher",
+            protocol="latent action of each held-out step against the true action, which is continuous: part of its "
+            "variance that the mean action of each code explains (correlation ratio)",
+            values={route: (found, actions) for route, found in codes.items()},
+            floors={name: (found, actions) for name, found in floors.items()} if codes else {},
+            ceilings={"as many clusters of the true actions": (best, actions)} if codes else {},
+            absent={route: why for route, why in absent.items() if route not in codes},
+            statistic=correlation_ratio,
+        )
+    ]
+
+
+def clusters(actions: np.ndarray, count: int) -> np.ndarray:
+    """k-means labels of continuous actions [n, s, a] -> int64 [n, s]: what so many codes could tell of them."""
+    from scipy.cluster.vq import kmeans2
+
+    points = actions.reshape(-1, actions.shape[-1])
+    distinct, labels = np.unique(points, axis=0, return_inverse=True)
+    if len(distinct) > count:
+        labels = kmeans2(points, count, iter=50, minit="++", seed=0, missing="warn")[1]
+    return labels.astype(int).reshape(actions.shape[:2])
+
+
+def correlation_ratio(codes: np.ndarray, actions: np.ndarray) -> float:
+    """Variance between codes over all variance, of codes [n, s] and actions [n, s, a] (Fisher 1925, section 45).
+
+    All action axes count together, in their own units; 0 where the actions, or the codes, do not vary.
+    """
+    flat, which = actions.reshape(codes.size, -1), np.unique(codes, return_inverse=True)[1].ravel()
+    about = flat - flat.mean(0)
+    sums = np.zeros((which.max() + 1, flat.shape[1]))
+    np.add.at(sums, which, about)
+    between, total = (sums**2 / np.bincount(which)[:, None]).sum(), (about**2).sum()
+    return float(between / total) if total > 0 and len(sums) > 1 else 0.0
 
 
 def effective_steps(exam: Exam) -> np.ndarray | None:

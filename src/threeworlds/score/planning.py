@@ -30,7 +30,7 @@ from threeworlds.types import EMPTY, Acts, Plans, Remembers, Searches
 from threeworlds.worlds import WORLDS, World, collect
 from threeworlds.worlds.base import NEAR as NEAR  # of the rooms: what journeys and tests are measured by
 
-VERSION = "2"
+VERSION = "3"
 CHUNK = 25  # episodes decided at a time: more of them than fit the cache are slower, not faster
 EXECUTED = 5  # steps of a plan before the next, as in LeWorldModel (arXiv 2603.19312)
 TIMED = 20  # single decisions that are timed
@@ -38,7 +38,7 @@ SEARCH_TIMED = f"one search of one agent, from pictures to a plan; {EXECUTED} st
 ACT_TIMED = "one act of one agent without search, from pictures to the action of one step"
 ORACLE = {"candidates": 48, "elites": 6, "rounds": 2, "std": 0.7}  # effort of the search in the simulator
 ORACLE_HORIZON = 6
-FILMED = 20  # episodes in which plans are read off films, which are dear
+FILMED = 50  # episodes in which plans are read off films, which are dear
 NO_SEARCH = "does not plan by itself, by design; success_25_50_each makes a planner of it where it can"
 NO_ACTOR = "has no actor of its own, by design"
 

@@ -52,8 +52,9 @@ def watch_tokens(tokens: Tensor) -> None:
 class CollapseWatch:
     """Running means of the signs. Warns once they have had time to rise, and again while they have not."""
 
-    def __init__(self) -> None:
-        self.steps = 0
+    def __init__(self, advice: str = "") -> None:
+        """``advice``: said after what is wrong."""
+        self.steps, self.advice = 0, advice and f"; {advice}"
         self.means: dict[str, float] = {}
 
     def look(self, signs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -63,7 +64,8 @@ class CollapseWatch:
             self.means[name] = MEMORY * self.means.get(name, float(value)) + (1 - MEMORY) * float(value)
         wrong = collapsed(self.means)
         if wrong and self.steps % PATIENCE == 0:
+            signs_of_it = "; ".join(wrong)
             logger.warning(
-                "latent actions have collapsed or not formed after %d steps: %s", self.steps, "; ".join(wrong)
+                "latent actions have collapsed or not formed after %d steps: %s%s", self.steps, signs_of_it, self.advice
             )
         return {"collapsed": torch.tensor(float(bool(wrong)))}

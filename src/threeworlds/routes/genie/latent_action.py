@@ -27,6 +27,13 @@ from threeworlds.types import Batch
 DECAY = 0.95  # of the codebook's running means: a dead code waits 60 steps for its reset
 RARE = 0.02  # of the steps: a button used less than that is not what the world does by itself
 PROBED = 4  # clips of a batch on which another step's code is tried
+PARTS = 2  # of a picture that kernels move, each in its own way
+ADVICE = (
+    "actions.decoder=kernels follows what is small and slow, and views that move; actions.seen=1 is for worlds where "
+    "nothing has a speed of its own (both of actions.kind=continuous)"
+)
+SHARP = 5.0  # factor on what says where a part is: without it kernels wait thousands of steps for a part to move
+STAYS = 3.0  # score of a kernel's middle before anything is learnt: most of a picture stays where it is
 
 
 class LatentAction(nn.Module):
@@ -42,7 +49,7 @@ class LatentAction(nn.Module):
         self.config = config
         self.pool = max(1, min(height, width) // config.pixels)
         self.height, self.width = height // self.pool, width // self.pool
-        self.watch = CollapseWatch()
+        self.watch = CollapseWatch(advice="" if config.decoder == "kernels" else ADVICE)
         self.register_buffer("rest", torch.zeros((), dtype=torch.long))
         if config.labels and actions < 2:
             raise ValueError(f"labels {config.labels}: these clips have no discrete actions to learn names from")
@@ -151,7 +158,7 @@ class ContinuousAction(LatentAction):
             nn.Flatten(),
             nn.Linear(third * (self.height // FACTOR) * (self.width // FACTOR), 2 * config.latent),
         )
-        self.decoder = FilmUNet(config.channels, config.latent)
+        self.decoder = build_decoder(config)
         self.register_buffer("centres", torch.zeros(config.codes, config.latent))
 
     def latent(self, video: Tensor) -> Tensor:
@@ -182,8 +189,9 @@ class ContinuousAction(LatentAction):
         return latent, self.config.kl * copying * kl, {"kl": kl.detach()}
 
     def _decode(self, video: Tensor, latent: Tensor) -> Tensor:
-        pairs = torch.cat([video[:, :-2], video[:, 1:-1]], dim=2).flatten(0, 1)
-        change: Tensor = self.decoder(pairs, latent.flatten(0, 1))
+        steps = latent.shape[1]
+        seen = torch.cat([video[:, i : i + steps] for i in range(2 - self.config.seen, 2)], dim=2).flatten(0, 1)
+        change: Tensor = self.decoder(seen, latent.flatten(0, 1))
         return change.unflatten(0, latent.shape[:2])
 
     def _latent(self, video: Tensor) -> Tensor:
@@ -254,17 +262,21 @@ def build_latent_action(config: LatentActionConfig, height: int, width: int, act
     return kinds[config.kind](config, height, width, actions)
 
 
+def build_decoder(config: LatentActionConfig) -> nn.Module:
+    """(frames seen [b, seen c, h, w], latent action [b, z]) -> the change to the last of them, [b, c, h, w]."""
+    if config.decoder == "kernels":
+        return MovingKernels(config.seen, config.latent, config.reach)
+    return FilmUNet(config.seen, config.channels, config.latent)
+
+
 class FilmUNet(nn.Module):
-    """(two frames [b, 6, h, w], latent action [b, z]) -> the change to the last frame, [b, 3, h, w].
+    """The action scales and shifts feature maps (FiLM, arXiv 1709.07871)."""
 
-    The action scales and shifts feature maps (FiLM, arXiv 1709.07871).
-    """
-
-    def __init__(self, channels: tuple[int, int, int], latent: int) -> None:
+    def __init__(self, seen: int, channels: tuple[int, int, int], latent: int) -> None:
         super().__init__()
         first, second, third = channels
         self.down = nn.ModuleList(
-            [nn.Conv2d(6, first, 4, 2, 1), nn.Conv2d(first, second, 4, 2, 1), nn.Conv2d(second, third, 4, 2, 1)]
+            [nn.Conv2d(3 * seen, first, 4, 2, 1), nn.Conv2d(first, second, 4, 2, 1), nn.Conv2d(second, third, 4, 2, 1)]
         )
         self.up = nn.ModuleList(
             [
@@ -288,3 +300,38 @@ class FilmUNet(nn.Module):
     def _modulate(self, x: Tensor, latent: Tensor, level: int) -> Tensor:
         scale, shift = self.film[level](latent)[:, :, None, None].chunk(2, dim=1)
         return x * (1 + scale) + shift
+
+
+class MovingKernels(nn.Module):
+    """The action makes a kernel for each part of the picture, which moves it (CDNA, arXiv 1605.07157, section 3.2).
+
+    A way of a fraction of a pixel is a kernel's weights; painted anew, it is another pattern of pixels for each place
+    it starts from, and codes come to name those patterns.
+    """
+
+    def __init__(self, seen: int, latent: int, reach: int, width: int = 16) -> None:
+        super().__init__()
+        self.reach, self.side = reach, 2 * reach + 1
+        self.parts = nn.Sequential(
+            nn.Conv2d(3 * seen, width, 5, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 5, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(width, PARTS, 1),
+        )
+        self.kernels = nn.Linear(latent, PARTS * self.side**2)
+        with torch.no_grad():
+            self.kernels.bias.zero_().view(PARTS, self.side, self.side)[:, reach, reach] = STAYS
+
+    def forward(self, frames: Tensor, latent: Tensor) -> Tensor:
+        now, kernels = frames[:, -3:], self.kernels(latent).unflatten(1, (PARTS, 1, -1)).softmax(-1)
+        whose = (SHARP * self.parts(frames)).sigmoid()[:, :, None]  # [b, parts, 1, h, w]
+        return (whose * (self._moved(now, kernels) - now[:, None])).sum(1)
+
+    def _moved(self, now: Tensor, kernels: Tensor) -> Tensor:
+        """now [b, c, h, w] by each part's kernel [b, parts, 1, side * side]: [b, parts, c, h, w]."""
+        b, c, h, w = now.shape
+        around = F.pad(now, (self.reach,) * 4, mode="replicate").repeat(1, PARTS, 1, 1)
+        weights = kernels.expand(-1, -1, c, -1).reshape(-1, 1, self.side, self.side)
+        moved: Tensor = F.conv2d(around.flatten(0, 1)[None], weights, groups=len(weights))
+        return moved.view(b, PARTS, c, h, w)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -30,6 +30,7 @@ class TokenizerConfig:
     kind: Literal["conv", "spacetime"] = "conv"
     channels: tuple[int, int, int] = (16, 32, 64)  # conv
     levels: tuple[int, ...] = (5, 5, 5)  # conv: 125 codes, few enough to be predictable
+    spread: bool = False  # conv: codes are spread over the levels, so that small things are not rounded away
     transformer: TransformerConfig = field(default_factory=TransformerConfig)  # spacetime
     codes: int = 256  # spacetime
     code_width: int = 16  # spacetime
@@ -52,6 +53,9 @@ class LatentActionConfig:
     pixels: int = 32  # pictures are looked at with about so many a side; larger ones are averaged down
     channels: tuple[int, int, int] = (32, 48, 64)  # continuous
     kl: float = 7e-3  # continuous: price of a nat of code, as a part of what copying the last frame loses
+    decoder: Literal["film", "kernels"] = "film"  # continuous: a U-Net that the code modulates, or kernels it makes
+    reach: int = 2  # kernels: pixels that a body moves in a step, at most
+    seen: Literal[1, 2] = 2  # continuous: frames the decoder sees; 1 where bodies have no speed of their own
     transformer: TransformerConfig = field(default_factory=TransformerConfig)  # vq
     commitment: float = 0.25  # vq: weight of the distance to the code
     entropy: float = 0.1  # vq: reward of an even use of the codes
@@ -134,6 +138,22 @@ def game() -> GenieConfig:
     )
 
 
+def rooms() -> GenieConfig:
+    """Minutes on one core, 32 pixels, for a small slow body that has no speed of its own, as in ``rooms``.
+
+    Two frames would tell the next step of one that keeps its way, and nothing would be left for the code; and a body
+    that moves by less than its own width is learnt as a picture moved, not as a picture painted. Nor does so small a
+    body reach a tokenizer that rounds, and the likeliest next frame of so slow a one is the last (docs/log.md).
+    """
+    made = base()
+    return replace(
+        made,
+        tokenizer=replace(made.tokenizer, spread=True),
+        actions=replace(made.actions, decoder="kernels", reach=1, seen=1, share=0.25),
+        dynamics=replace(made.dynamics, temperature=0.3),
+    )
+
+
 def published() -> GenieConfig:
     """The parts as Genie published them, at the size of ``small``: spacetime transformers and learnt codebooks."""
     return GenieConfig(
@@ -147,5 +167,6 @@ RECIPES: Mapping[str, Callable[[], GenieConfig]] = {
     "small": small,
     "base": base,
     "game": game,
+    "rooms": rooms,
     "published": published,
 }

@@ -60,7 +60,11 @@ class Tokenizer(nn.Module):
 
 
 class ConvTokenizer(Tokenizer):
-    """Each frame by itself, so that a frame's tokens can be stored once and a single picture can be a prompt."""
+    """Each frame by itself, so that a frame's tokens can be stored once and a single picture can be a prompt.
+
+    An untrained encoder gives nearly the same for every place, so that all of them round to one code. Large bodies lead
+    out of that; where the only thing that moves is small, codes are spread over the levels from the start.
+    """
 
     def __init__(self, config: TokenizerConfig, height: int, width: int) -> None:
         super().__init__(config)
@@ -68,6 +72,7 @@ class ConvTokenizer(Tokenizer):
         self.quantizer = FSQ(config.levels)
         self.size = self.quantizer.size
         self.encoder = Encoder(config.channels, len(config.levels))
+        self.spread = nn.BatchNorm2d(len(config.levels), affine=False) if config.spread else nn.Identity()
         self.decoder = Decoder(config.channels, len(config.levels))
 
     def encode(self, video: Tensor) -> Tensor:
@@ -88,7 +93,7 @@ class ConvTokenizer(Tokenizer):
     def _encode(self, video: Tensor) -> Tensor:
         """[b, t, 3, h, w] -> quantized [b t, y, x, channels]."""
         frames = video.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        code: Tensor = self.quantizer(self.encoder(frames).permute(0, 2, 3, 1))
+        code: Tensor = self.quantizer(self.spread(self.encoder(frames)).permute(0, 2, 3, 1))
         return code
 
     def _decode(self, code: Tensor) -> Tensor:
