@@ -150,9 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     store = clips(given.work / f"clips-{world}", EPISODES, given.seed, world, size)
     held_out = clips(given.work / f"held-out-{world}", HELD_OUT, EXAM_SEEDS + given.seed, world, size)
     exam = build_exam(held_out, items=min(given.items, len(held_out.split("test"))), seed=given.seed)
-    flops = {part: share * given.flops for part, share in PARTS.items()}
-    if given.choice != "dynamics":
-        flops = {"actions": given.flops}
+    flops = flops_of(given.choice, given.flops)
     shutil.rmtree(given.work / given.choice, ignore_errors=True)  # or what other FLOPs trained would be taken for it
     trainer, rows = Trainer(store, given.work / given.choice, flops, given.seed), []
     score = score_route if given.choice == "dynamics" else score_actions
@@ -171,6 +169,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         rows.append({"variant": name, "parameters": sizes(model), "train_seconds": seconds, **score(model, exam)})
         out.write_text(json.dumps(result, indent=1) + "\n")
     return result
+
+
+def flops_of(choice: str, flops: float) -> dict[str, float]:
+    """What each part that is trained may take."""
+    shares = PARTS if choice == "dynamics" else {"actions": 1.0}
+    return {part: share * flops for part, share in shares.items()}
 
 
 def sizes(model: Genie) -> dict[str, int]:

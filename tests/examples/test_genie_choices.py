@@ -57,6 +57,13 @@ def test_what_variants_share_is_trained_once_and_is_alike_in_them(choices, tmp_p
     assert not torch.equal(first.dynamics.norm.weight, causal.dynamics.norm.weight)
 
 
+@pytest.mark.parametrize(("choice", "parts"), [("actions", 1), ("decoders", 1), ("dynamics", 3)])
+def test_all_flops_go_to_what_is_compared(choice, parts, choices):
+    flops = choices.flops_of(choice, 8e9)
+    assert len(flops) == parts and "actions" in flops
+    assert sum(flops.values()) == pytest.approx(8e9)
+
+
 @pytest.mark.parametrize("choice", ["actions", "decoders", "dynamics"])
 def test_a_variant_is_the_first_with_one_part_changed(choice, choices):
     small, *others = choices.variants(choice).values()

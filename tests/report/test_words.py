@@ -66,6 +66,7 @@ def test_a_missing_number_says_why():
 def test_labels_of_the_known_and_the_unknown():
     assert metric_label("psnr_h1") == "next-frame PSNR"
     assert metric_label("psnr_h16") == "PSNR, 16 frames ahead"
+    assert metric_label("code_r2") == "continuous controls that the codes tell"
     assert metric_label("ssim_h1") == "next-frame structural similarity"
     assert metric_label("frechet_h16") == "Frechet distance, 16 frames ahead"
     assert metric_label("position_r_labels_20") == "probe of position, 20 labelled episodes"

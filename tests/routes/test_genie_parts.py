@@ -91,11 +91,11 @@ def test_the_decoder_sees_the_action_and_not_the_frame_it_is_to_make(kind):
     assert change[0] == 0 and change[1] > 1e-6
 
 
-def train(model, steps, learning_rate=3e-3):
-    """Train on the toy; the last step's metrics."""
+def train(model, steps, clips=lambda: moving_squares(16)[0], learning_rate=3e-3):
+    """Train on a toy; the last step's metrics."""
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=learning_rate)
     for _ in range(steps):
-        loss, metrics = model(Batch(video=moving_squares(16)[0]))
+        loss, metrics = model(Batch(video=clips()))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -128,9 +128,9 @@ def test_a_few_labels_give_codes_one_meaning_everywhere():
 # ---------------------------------------------------------------------------- kernels made by the action
 
 
-def kernels_that(move):
+def kernels_that(move, seen=1):
     """Kernels whose first part is everywhere and weighs neighbours as ``move`` [3, 3] says; the second is nowhere."""
-    net = MovingKernels(seen=1, latent=2, reach=1)
+    net = MovingKernels(seen=seen, latent=2, reach=1)
     with torch.no_grad():
         net.kernels.weight.zero_()
         net.kernels.bias.view(2, 3, 3)[0] = torch.tensor(move).log()
@@ -151,6 +151,18 @@ def kernels_that(move):
 def test_a_kernel_moves_a_picture_by_whole_and_half_pixels(move, made):
     now = torch.rand(2, 3, 6, 5)
     torch.testing.assert_close(now + kernels_that(move)(now, torch.randn(2, 2)), made(now))
+
+
+def test_of_two_frames_the_last_is_moved():
+    before, now = torch.rand(2, 2, 3, 6, 5)
+    net = kernels_that([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]], seen=2)
+    moved = now + net(torch.cat([before, now], dim=1), torch.randn(2, 2))
+    torch.testing.assert_close(moved[..., 1:], now[..., :-1])
+
+
+def test_a_body_that_may_not_move_is_refused():
+    with pytest.raises(ValueError, match=r"actions.reach 0: .* at least 1"):
+        actions("continuous", decoder="kernels", reach=0)
 
 
 def test_each_clip_is_moved_by_its_own_action_and_what_belongs_to_no_part_stays():
@@ -198,14 +210,8 @@ def test_a_slow_dot_that_keeps_its_way_is_named_by_kernels_from_one_frame():
     """Two frames tell the third, so there is nothing to name; and what is painted anew is not learnt as a way."""
     told = {}
     for decoder, seen in (("film", 2), ("kernels", 1)):
-        model = actions("continuous", decoder=decoder, seen=seen, reach=1).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-        for _ in range(250):
-            loss, _ = model(Batch(video=slow_dots(16)[0]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        model.eval()
+        model = actions("continuous", decoder=decoder, seen=seen, reach=1)
+        train(model, 250, lambda: slow_dots(16)[0], learning_rate=2e-3)
         video, way = slow_dots(200)
         model.make_buttons(Batch(video=video))
         codes = model.infer_codes(video)[:, 1]
@@ -239,13 +245,7 @@ def test_what_is_wrong_is_said_in_words(found, said):
 
 def test_a_code_costs_what_it_can_earn_so_that_a_faint_body_is_followed_too():
     """A tenth of the contrast: what a code explains is worth a hundredth, and so must be its price."""
-    model = actions("continuous").train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(150):
-        loss, metrics = model(Batch(video=moving_squares(16)[0] / 10))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    metrics = train(actions("continuous"), 150, lambda: moving_squares(16)[0] / 10, learning_rate=5e-3)
     assert metrics["kl"] > 0.5 and metrics["gain_over_copy"] > 0.8
 
 
@@ -265,14 +265,18 @@ def test_a_collapsed_model_is_warned_of_in_training(kind, caplog, monkeypatch):
     assert "actions.decoder=kernels follows" in caplog.text
 
 
-def test_advice_that_was_taken_is_not_given(caplog, monkeypatch):
-    model = actions("continuous", decoder="kernels").train()
-    torch.nn.init.zeros_(model.decoder.kernels.weight)
+@pytest.mark.parametrize(("kind", "given"), [("continuous", False), ("vq", True)])
+def test_advice_that_was_taken_is_not_given(kind, given, caplog, monkeypatch):
+    """The codebook has a decoder of its own, whatever is asked for."""
+    model = actions(kind, decoder="kernels").train()
+    for parameter in model.decoder.parameters():
+        torch.nn.init.zeros_(parameter)
     monkeypatch.setattr(collapse, "PATIENCE", 5)
     with caplog.at_level(logging.WARNING, "threeworlds.train"):
         for _ in range(5):
             model(Batch(video=moving_squares(8)[0]))
-    assert "right one wins 0.50" in caplog.text and "actions.decoder" not in caplog.text
+    assert "right one wins 0.50" in caplog.text
+    assert ("actions.decoder" in caplog.text) == given
 
 
 @pytest.mark.parametrize(("others", "said"), [(0, True), (1, False)])
@@ -356,14 +360,9 @@ def faint_dots(clips):
 @pytest.mark.parametrize(("spread", "least", "most"), [(False, 1, 1), (True, 10, 125)])
 def test_where_all_that_moves_is_small_codes_are_used_if_they_are_spread(spread, least, most):
     torch.manual_seed(0)
-    tokenizer = build_tokenizer(TokenizerConfig(channels=(8, 8, 16), spread=spread), 32, 32).train()
-    optimizer = torch.optim.AdamW(tokenizer.parameters(), lr=2e-3)
-    for _ in range(100):
-        loss, _ = tokenizer(Batch(video=faint_dots(8)))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert least <= len(tokenizer.eval().encode(faint_dots(64)).unique()) <= most
+    tokenizer = build_tokenizer(TokenizerConfig(channels=(8, 8, 16), spread=spread), 32, 32)
+    train(tokenizer, 100, lambda: faint_dots(8), learning_rate=2e-3)
+    assert least <= len(tokenizer.encode(faint_dots(64)).unique()) <= most
 
 
 def test_spread_tokens_are_a_frame_s_own():

@@ -25,6 +25,7 @@ VERSION = "1"
 DESCRIBED = "it describes a codebook, and nobody answers without one"
 HELD, ROOM, MOVED = 3, 0.28, 0.1  # a command is held 3 steps, needs this much free box, must move the avatar this far
 STEP = MOVED / HELD  # of the box: so far each step of a command must move it
+STARTS = 8  # of k-means over true actions
 PUSHED = 0.4  # of a step's usual length: a move that takes the avatar less far is a push against a wall
 HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 NO_ACTIONS = "takes no actions, by design: words or first frames are its only control"
@@ -169,18 +170,25 @@ def _told(exam: Exam, codes: dict[str, np.ndarray], absent: dict[str, str], size
 
 
 def clusters(actions: np.ndarray, count: int) -> np.ndarray:
-    """k-means labels of continuous actions [n, s, a] -> int64 [n, s]: what so many codes could tell of them."""
+    """k-means labels of continuous actions [n, s, a] -> int64 [n, s]: what so many codes could tell of them.
+
+    The best of a few starts, since one may end far from the best.
+    """
     from scipy.cluster.vq import kmeans2
 
     points = actions.reshape(-1, actions.shape[-1])
     distinct, labels = np.unique(points, axis=0, return_inverse=True)
-    if len(distinct) > count:
-        labels = kmeans2(points, count, iter=50, minit="++", seed=0, missing="warn")[1]
-    return labels.astype(int).reshape(actions.shape[:2])
+    found = (
+        [labels]
+        if len(distinct) <= count
+        else [kmeans2(points, count, iter=50, minit="++", seed=seed, missing="warn")[1] for seed in range(STARTS)]
+    )
+    best = max(found, key=lambda labels: correlation_ratio(labels, points))
+    return best.astype(int).reshape(actions.shape[:2])
 
 
 def correlation_ratio(codes: np.ndarray, actions: np.ndarray) -> float:
-    """Variance between codes over all variance, of codes [n, s] and actions [n, s, a] (Fisher 1925, section 45).
+    """Variance between codes over all variance, of codes [...] and actions [..., a] (Pearson 1905).
 
     All action axes count together, in their own units; 0 where the actions, or the codes, do not vary.
     """

@@ -29,10 +29,10 @@ RARE = 0.02  # of the steps: a button used less than that is not what the world 
 PROBED = 4  # clips of a batch on which another step's code is tried
 PARTS = 2  # of a picture that kernels move, each in its own way
 ADVICE = (
-    "actions.decoder=kernels follows what is small and slow, and views that move; actions.seen=1 is for worlds where "
+    "actions.decoder=kernels follows what is small and slow, and views that move; with actions.seen=1 sooner, where "
     "nothing has a speed of its own (both of actions.kind=continuous)"
 )
-SHARP = 5.0  # factor on what says where a part is: without it kernels wait thousands of steps for a part to move
+SHARP = 5.0  # factor on what says where a part is: kernels learn nothing before there is one to move (docs/log.md)
 STAYS = 3.0  # score of a kernel's middle before anything is learnt: most of a picture stays where it is
 
 
@@ -49,7 +49,8 @@ class LatentAction(nn.Module):
         self.config = config
         self.pool = max(1, min(height, width) // config.pixels)
         self.height, self.width = height // self.pool, width // self.pool
-        self.watch = CollapseWatch(advice="" if config.decoder == "kernels" else ADVICE)
+        taken = config.kind == "continuous" and config.decoder == "kernels"
+        self.watch = CollapseWatch(advice="" if taken else ADVICE)
         self.register_buffer("rest", torch.zeros((), dtype=torch.long))
         if config.labels and actions < 2:
             raise ValueError(f"labels {config.labels}: these clips have no discrete actions to learn names from")
@@ -303,7 +304,7 @@ class FilmUNet(nn.Module):
 
 
 class MovingKernels(nn.Module):
-    """The action makes a kernel for each part of the picture, which moves it (CDNA, arXiv 1605.07157, section 3.2).
+    """The action makes a kernel for each part of the picture, which moves it (CDNA, arXiv 1605.07157).
 
     A way of a fraction of a pixel is a kernel's weights; painted anew, it is another pattern of pixels for each place
     it starts from, and codes come to name those patterns.
@@ -311,6 +312,8 @@ class MovingKernels(nn.Module):
 
     def __init__(self, seen: int, latent: int, reach: int, width: int = 16) -> None:
         super().__init__()
+        if reach < 1:
+            raise ValueError(f"actions.reach {reach}: pixels that a body moves in a step, at least 1")
         self.reach, self.side = reach, 2 * reach + 1
         self.parts = nn.Sequential(
             nn.Conv2d(3 * seen, width, 5, padding=2),

@@ -55,7 +55,7 @@ class LatentActionConfig:
     kl: float = 7e-3  # continuous: price of a nat of code, as a part of what copying the last frame loses
     decoder: Literal["film", "kernels"] = "film"  # continuous: a U-Net that the code modulates, or kernels it makes
     reach: int = 2  # kernels: pixels that a body moves in a step, at most
-    seen: Literal[1, 2] = 2  # continuous: frames the decoder sees; 1 where bodies have no speed of their own
+    seen: Literal[1, 2] = 2  # continuous: frames the decoder sees; 1 is enough where bodies have no speed of their own
     transformer: TransformerConfig = field(default_factory=TransformerConfig)  # vq
     commitment: float = 0.25  # vq: weight of the distance to the code
     entropy: float = 0.1  # vq: reward of an even use of the codes
@@ -141,9 +141,9 @@ def game() -> GenieConfig:
 def rooms() -> GenieConfig:
     """Minutes on one core, 32 pixels, for a small slow body that has no speed of its own, as in ``rooms``.
 
-    Two frames would tell the next step of one that keeps its way, and nothing would be left for the code; and a body
-    that moves by less than its own width is learnt as a picture moved, not as a picture painted. Nor does so small a
-    body reach a tokenizer that rounds, and the likeliest next frame of so slow a one is the last (docs/log.md).
+    A body that moves by less than its own width is learnt as a picture moved, not as a picture painted, and sooner from
+    one frame, since two tell the next step of one that keeps its way. Nor does so small a body reach a tokenizer that
+    rounds, and the likeliest next frame of so slow a one is the last (docs/log.md).
     """
     made = base()
     return replace(
