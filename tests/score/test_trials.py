@@ -110,8 +110,11 @@ def test_what_was_found_is_not_asked_again(errors: dict[float, float], tmp_path:
 # ----------------------------------------------------------------------------------- what is looked at
 
 
-class Darker(nn.Module):
-    """The last frame, and so much darker."""
+STEP = 2 * 2 / 255  # of a frame to the next in the clips below, where white is 2 above black
+
+
+class Brighter(nn.Module):
+    """Goes on from the last frame, each frame so much brighter than the one before."""
 
     control = "none"
 
@@ -120,35 +123,37 @@ class Darker(nn.Module):
         self.by = by
 
     def predict(self, context: torch.Tensor, frames: int, *, action: object = None, seed: int = 0) -> Imagined:
-        return Imagined(video=(context[:, -1:] - self.by).expand(-1, frames, -1, -1, -1))
+        ahead = torch.arange(1, frames + 1)[:, None, None, None]
+        return Imagined(video=context[:, -1:] + self.by * ahead)
 
 
 @pytest.fixture
-def still(tmp_path: Path) -> ClipStore:
-    """Clips in which nothing moves, each of a shade of its own."""
+def dawn(tmp_path: Path) -> ClipStore:
+    """Clips that grow brighter, each from a shade of its own."""
     with ClipWriter(tmp_path / "clips", SPEC) as writer:
         for number in range(40):
-            writer.add(Clip(video=np.full((24, 8, 8, 3), 100 + number, np.uint8), source=f"clip {number}"))
+            shades = 60 + number + 2 * np.arange(24, dtype=np.uint8)
+            video = np.broadcast_to(shades[:, None, None, None], (24, 8, 8, 3)).astype(np.uint8)
+            writer.add(Clip(video=video, source=f"clip {number}"))
     return ClipStore.open(tmp_path / "clips")
 
 
 def error_of(model: nn.Module, store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> float | None:
-    card = SimpleNamespace(route="darker", seed=0)
+    card = SimpleNamespace(route="brighter", seed=0)
     monkeypatch.setattr("threeworlds.train.load_model", lambda path: (model, card))
     return trials.free_error(SimpleNamespace(path=Path()), store)[0]  # type: ignore[arg-type]
 
 
-def test_the_error_is_that_of_the_frames(still: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert error_of(Darker(0.0), still, monkeypatch) == pytest.approx(0.0, abs=1e-12)
-    assert error_of(Darker(0.2), still, monkeypatch) == pytest.approx(
-        0.01, rel=1e-4
-    )  # of white, which is 2 above black
-    assert error_of(Darker(float("nan")), still, monkeypatch) is None
+def test_the_error_is_that_of_the_frames(dawn: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert error_of(Brighter(STEP), dawn, monkeypatch) == pytest.approx(0.0, abs=1e-9)
+    behind = np.mean([(2 * ahead / 255) ** 2 for ahead in range(1, 17)])  # a still picture; 16 frames asked
+    assert error_of(Brighter(0.0), dawn, monkeypatch) == pytest.approx(behind, rel=1e-4)
+    assert error_of(Brighter(float("nan")), dawn, monkeypatch) is None
 
 
-def test_nothing_of_the_test_split_is_read(still: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_the_test_split_is_read(dawn: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    gather, clip = still.gather, still.clip
+    gather, clip = dawn.gather, dawn.clip
 
     def gathered(episodes: Any, *given: Any) -> Any:
         read.extend(episodes)
@@ -158,11 +163,11 @@ def test_nothing_of_the_test_split_is_read(still: ClipStore, monkeypatch: pytest
         read.append(episode)
         return clip(episode)
 
-    monkeypatch.setattr(still, "gather", gathered)
-    monkeypatch.setattr(still, "clip", clipped)
-    error_of(Darker(0.1), still, monkeypatch)
-    assert set(read) >= set(still.split("val").tolist())
-    assert not set(read) & set(still.split("test").tolist())
+    monkeypatch.setattr(dawn, "gather", gathered)
+    monkeypatch.setattr(dawn, "clip", clipped)
+    error_of(Brighter(0.1), dawn, monkeypatch)
+    assert set(read) >= set(dawn.split("val").tolist())
+    assert not set(read) & set(dawn.split("test").tolist())
 
 
 # --------------------------------------------------------------------------------- what is refused early

@@ -18,6 +18,7 @@ import torch
 
 from threeworlds.score.exam import Entrant, build_exam
 from threeworlds.score.prediction import controls_of, predict, squared_error
+from threeworlds.score.result import write_atomically
 from threeworlds.types import ClipSpec, Ledger, Predicts
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def tune(train: Train, trials: int, store: ClipStore, budget: Budget, folder: Pa
     logger.info("%s: learning rates times %g", folder.name, best.factor)
     spent = {"flops": sum(trial.flops for trial in tried), "seconds": sum(trial.seconds for trial in tried)}
     found = {"chosen": best.factor, "tried": [asdict(trial) for trial in tried], **spent, "protocol": PROTOCOL}
-    (folder / "trials.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(folder / "trials.json", json.dumps(found, indent=1) + "\n")
     return found
 
 
@@ -110,7 +111,7 @@ def _try(train: Train, factor: float, store: ClipStore, budget: Budget, folder: 
     if not file.exists():  # once, so that a run that goes on chooses the same
         error, look = free_error(run, store) if run else (None, Ledger())
         trial = Trial(factor=factor, error=error, flops=spent.flops + look.flops, seconds=spent.seconds + look.seconds)
-        file.write_text(json.dumps(asdict(trial)) + "\n")
+        write_atomically(file, json.dumps(asdict(trial)) + "\n")
     return Trial(**json.loads(file.read_text()))
 
 
