@@ -272,6 +272,16 @@ def test_loss_that_is_not_a_number(store: ClipStore, out: Path) -> None:
         train_toy(store, out, route=route)
 
 
+def test_a_decomposition_of_what_is_no_number_is_told_alike(store: ClipStore, out: Path) -> None:
+    class Broken(Brightness):
+        def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, _ = super().forward(batch)
+            return loss, {"rank": torch.linalg.svdvals(self.net.weight * float("nan"))[0]}
+
+    with pytest.raises(TrainingError, match="stage only, step 1: loss nan"):
+        train_toy(store, out, route=replace(one_stage(), build=lambda config, spec: Broken()))
+
+
 def test_what_was_spent_until_then_is_told(store: ClipStore, out: Path) -> None:
     """By the failing stage and those before it."""
 

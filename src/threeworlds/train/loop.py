@@ -321,7 +321,10 @@ class _Loop:
                 self.board.add_scalar(name, value, self.ledger.steps)
 
     def _forward_backward(self, batch: Batch) -> tuple[float, dict[str, float]]:
-        loss, metrics = autocast(self.job.device, self.stage.module, batch)
+        try:
+            loss, metrics = autocast(self.job.device, self.stage.module, batch)
+        except torch.linalg.LinAlgError:  # of values that are no longer numbers: torch will not decompose them
+            return math.nan, {}
         loss.backward()
         return loss.item(), {name: _number(value) for name, value in metrics.items()}
 
