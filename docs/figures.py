@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from threeworlds.report import digest, write_report
-from threeworlds.report.fairness import HEAD
 from threeworlds.report.fairness import fairness as fairness_of
 from threeworlds.report.findings import evidence, pros_and_cons
 from threeworlds.report.words import ROUTES, in_order, metric_label, number, row_value, with_unit
@@ -221,7 +220,7 @@ def _cells(*texts: str) -> str:
 def fairness(folder: str) -> str:
     """In what the training of the routes was equal and in what not."""
     found = fairness_of(_result(folder))
-    return f"{found.sentence}\n\n{_table(HEAD, found.lines)}\n`results/{folder}/result.json`\n"
+    return f"{found.sentence}\n\n{_table(found.head, found.lines)}\n`results/{folder}/result.json`\n"
 
 
 def ledger(folder: str, route: str) -> str:

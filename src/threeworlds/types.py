@@ -475,7 +475,7 @@ class Result:
     machine: Mapping[str, Any]
     data: Mapping[str, Any]  # where the clips came from, counts, split hash, near duplicates, quarantine
     ledger: Mapping[str, Mapping[str, Any]]  # route -> stage -> Ledger as a mapping; stage "total" is the sum
-    routes: Mapping[str, Mapping[str, Any]]  # route -> story, recipe, config, learns_from
+    routes: Mapping[str, Mapping[str, Any]]  # route -> story, recipe, config, learns_from; trials, where there were
     rows: tuple[Row, ...] = ()
     differences: tuple[Difference, ...] = ()
     verdicts: tuple[Verdict, ...] = ()

@@ -23,7 +23,16 @@ def told_before(monkeypatch, caplog, name, module, run, **given):
 
 def options(tmp_path, **changes):
     given = {"world": "arena", "video": None, "size": None, "routes": "sora,jepa", "budget": "2m", "recipe": "debug"}
-    more = {"seed": 0, "seeds": "", "items": 20, "zoo": False, "variant": (), "variants": {}, "world_options": {}}
+    more = {
+        "seed": 0,
+        "seeds": "",
+        "trials": 0,
+        "items": 20,
+        "zoo": False,
+        "variant": (),
+        "variants": {},
+        "world_options": {},
+    }
     return given | more | {"out": tmp_path / "out"} | changes
 
 
@@ -33,6 +42,17 @@ def test_a_comparison_tells_before_clips_are_made(tmp_path, monkeypatch, caplog)
     assert clips == "clips take about 246 MB on disk, mapped"  # 2,000 episodes of 40 frames of 32 x 32 pixels
     assert training.startswith("training takes about 5 min for 2 models; ")  # two minutes each, and helper heads
     assert exam.startswith("questions with 20 items to 2 models take about ")
+
+
+def test_trials_are_told_too(tmp_path, monkeypatch, caplog):
+    run = compare.run_compare
+    _, training, _ = told_before(monkeypatch, caplog, "open_clips", compare, run, **options(tmp_path, trials=5))
+    assert training.startswith("training takes about 7 min for 2 models and 10 trials; ")  # 12 s each, and helper heads
+    caplog.clear()
+    _, training, _ = told_before(
+        monkeypatch, caplog, "open_clips", compare, run, **options(tmp_path, trials=2, budget="9steps")
+    )
+    assert training.startswith("each model is trained for 9 steps, each of 4 trials for 0.1 of that, how long")
 
 
 def test_a_folder_of_films_is_surveyed_before_it_is_read(tmp_path, monkeypatch, caplog):

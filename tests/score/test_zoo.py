@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,7 @@ def test_a_run_is_kept_scored_and_found_again(run, tmp_path, monkeypatch):
         "recipe": "small",
         "seed": 3,
         "seeds": "",
+        "trials": 0,
         "variant": (),
     }
     options = SimpleNamespace(zoo=True, out=tmp_path / "scored", items=ITEMS, world_options={}, **given)
@@ -101,10 +103,11 @@ def test_scores_of_another_model_are_refused(run, tmp_path):
     assert not (tmp_path / "zoo").exists()
 
 
-def test_the_zoo_has_no_films_of_ones_own(tmp_path):
-    options = SimpleNamespace(zoo=True, video=tmp_path, size=None)
-    with pytest.raises(ValueError, match="leave out --video"):
-        run_compare(options)
+@pytest.mark.parametrize("other", [{"video": Path("films")}, {"trials": 2}])
+def test_what_only_a_training_takes_is_refused(other):
+    given = {"video": None, "size": None, "seeds": "", "variant": (), "trials": 0} | other
+    with pytest.raises(ValueError, match=r"leave out --video.*--trials"):
+        run_compare(SimpleNamespace(zoo=True, **given))
 
 
 # -------------------------------------------------------------------------------------------- contract

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from toy_route import TOY, Autoencoder, Head, ToyConfig, toy_stages, train_toy
 
 from threeworlds.data import ClipStore, Windows
-from threeworlds.train import Budget, TrainedRun, TrainingError
+from threeworlds.train import Budget, ResumeError, TrainedRun, TrainingError
 from threeworlds.train.ledger import FlopMeter
 from threeworlds.train.log import Lines, Reporter, read_curve
 from threeworlds.train.loop import separably_worse
@@ -270,6 +270,55 @@ def test_loss_that_is_not_a_number(store: ClipStore, out: Path) -> None:
     route = replace(one_stage(), build=lambda config, spec: Broken())
     with pytest.raises(TrainingError, match=r"stage only, step 3: loss nan.*number 2 of seed 0: episodes \[\d+"):
         train_toy(store, out, route=route)
+
+
+def test_a_decomposition_of_what_is_no_number_is_told_alike(store: ClipStore, out: Path) -> None:
+    class Broken(Brightness):
+        def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, _ = super().forward(batch)
+            return loss, {"rank": torch.linalg.svdvals(self.net.weight * float("nan"))[0]}
+
+    with pytest.raises(TrainingError, match="stage only, step 1: loss nan"):
+        train_toy(store, out, route=replace(one_stage(), build=lambda config, spec: Broken()))
+
+
+def test_what_was_spent_until_then_is_told(store: ClipStore, out: Path) -> None:
+    """By the failing stage and those before it."""
+
+    def stages(model: nn.Module) -> list[Stage]:
+        first, second, head = toy_stages(model)
+        return [first, replace(second, optim=Optim(learning_rate=float("inf"))), head]
+
+    with pytest.raises(TrainingError, match="stage dynamics, step 2") as caught:
+        train_toy(store, out, route=replace(TOY, stages=stages))
+    whole = train_toy(store, out.with_name("whole"))
+    first, second = whole.ledger["autoencoder"], whole.ledger["dynamics"]
+    assert caught.value.spent.steps == first.steps + 1
+    assert first.flops < caught.value.spent.flops < first.flops + second.flops
+    assert caught.value.spent.seconds > 0
+
+
+def test_a_factor_on_all_learning_rates(run: TrainedRun, store: ClipStore, out: Path) -> None:
+    half = train_toy(store, out, rate=0.5)
+    for stage in ("00-autoencoder", "01-dynamics", "02-head"):
+        plain, halved = (rates(path / stage / "metrics.jsonl") for path in (run.path, half.path))
+        assert halved == pytest.approx([rate / 2 for rate in plain])
+    assert json.loads((out / "run.json").read_text())["rate"] == 0.5
+    assert json.loads((out / "card.json").read_text())["command"].endswith(" --seed 0 --rate 0.5")
+    with pytest.raises(ResumeError, match=r"rate was 0\.5, now None"):
+        train_toy(store, out, resume=True)
+
+
+def rates(metrics: Path) -> list[float]:
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    return [line["learning_rate"] for line in lines if "learning_rate" in line]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_factor_is_a_number_above_0(store: ClipStore, out: Path, rate: float) -> None:
+    with pytest.raises(ValueError, match="number above 0"):
+        train_toy(store, out, rate=rate)
+    assert not out.exists()
 
 
 def test_stage_budgets() -> None:

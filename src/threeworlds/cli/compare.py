@@ -39,6 +39,9 @@ class Compare(OfWorld):
     means over them. Without it one model a route, of --seed."""
     items: int = 200
     """Held-out episodes to score on."""
+    trials: int = 0
+    """Tuning trials of each route, 2 to 5, each with a tenth of the budget, on top. They differ in a factor on all
+    learning rates, the first so many of 1, 1/2, 2, 1/4, 4, and whose frames of validation clips err least is taken."""
     variant: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=ROUTE:KEY=VALUE")] = ()
     """A route once more, under a name of its own and with some of its recipe changed, such as
     pixels=sora:autoencoder.kind=pixels:generator.patch=1."""

@@ -34,6 +34,8 @@ class Train:
     """Variant of the world, such as layout=random (rooms)."""
     seed: int = 0
     """Seed of the made clips, the initial weights, the sampling and the noise."""
+    rate: float = 1.0
+    """Factor on the learning rates of all stages, such as the one that `compare --trials` chose."""
     budget: str = "30m"
     """Where to stop: 90s, 4m, 2h, 2e13flops, 50000clips or 300steps. All but seconds can be repeated bit for bit."""
     resume: bool = False
@@ -72,6 +74,7 @@ class Train:
             budget=budget,
             out=out,
             seed=self.seed,
+            rate=self.rate,
             resume=self.resume,
             tensorboard=self.tensorboard,
         )

@@ -12,16 +12,18 @@ from threeworlds.types import Result
 
 SPENT = (("flops", "FLOPs"), ("seconds", "seconds"), ("unique_clips", "distinct episodes"))
 ALIKE = 1.05  # ratio of the largest to the smallest up to which amounts count as equal
+TRIALS = "tuning trials, on top"
 HEAD = ("route", *(words for _, words in SPENT), "learns from", "helper heads, on top")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fairness:
-    """Amounts in words, "FLOPs (36.0 T for jepa to 127 T for sora)"; ``lines`` has a line a route, under HEAD."""
+    """Amounts in words, "FLOPs (36.0 T for jepa to 127 T for sora)"; ``lines`` has a line a route, under ``head``."""
 
     equal: tuple[str, ...]
     unequal: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
+    head: tuple[str, ...] = HEAD
 
     @property
     def sentence(self) -> str:
@@ -50,7 +52,15 @@ def fairness(result: Result) -> Fairness:
         (route, *(number(total.get(key)) for key, _ in SPENT), learnt[route], _helpers(result.ledger[route]))
         for route, total in totals.items()
     )
-    return Fairness(equal=tuple(equal), unequal=tuple(unequal), lines=lines)
+    tried = {route: result.routes.get(route, {}).get("trials", {}) for route in totals}
+    if not any(tried.values()):
+        return Fairness(equal=tuple(equal), unequal=tuple(unequal), lines=lines)
+    numbers = {len(trials.get("tried", ())) for trials in tried.values()}
+    if len(totals) > 1:
+        told = f"tuning trials ({' or '.join(map(str, sorted(numbers)))})"
+        (equal if len(numbers) == 1 else unequal).append(told)
+    lines = tuple((*line, _trials(trials)) for line, trials in zip(lines, tried.values(), strict=True))
+    return Fairness(equal=tuple(equal), unequal=tuple(unequal), lines=lines, head=(*HEAD, TRIALS))
 
 
 def _range(words: str, amounts: Mapping[str, float]) -> str:
@@ -58,6 +68,16 @@ def _range(words: str, amounts: Mapping[str, float]) -> str:
     if amounts[least] == amounts[most]:
         return f"{words} ({number(amounts[least])})"
     return f"{words} ({number(amounts[least])} for {least} to {number(amounts[most])} for {most})"
+
+
+def _trials(trials: Mapping[str, Any]) -> str:
+    """ "learning rates × 1: error 0.021; × 0.5: error 0.020, taken; 1.20 T FLOPs, 32.1 seconds in all"."""
+    if not trials:
+        return "none"
+    taken = {trials["chosen"]: ", taken"}
+    told = [f"× {t['factor']:g}: error {number(t['error'])}{taken.get(t['factor'], '')}" for t in trials["tried"]]
+    spent = f"{number(trials['flops'])} FLOPs, {number(trials['seconds'])} seconds in all"
+    return f"learning rates {'; '.join(told)}; {spent}"
 
 
 def _learns_from(total: Mapping[str, Any]) -> str:

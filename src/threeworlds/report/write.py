@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from threeworlds.report.fairness import HEAD
 from threeworlds.report.view import LEDGER, view_of
 from threeworlds.score.result import ResultError, read_result
 
@@ -33,7 +32,7 @@ def write_report(folder: str | Path) -> None:
     others = {name: read_result(folder / name / "result.json") for name in beside(folder)}
     view = view_of(result, folder, beside=others, digest=digest(folder))
     for name, environment in (("report.md", _markdown()), ("report.html", _html())):
-        environment.globals.update(ledger_columns=[title for _, title in LEDGER], spent_columns=HEAD)
+        environment.globals.update(ledger_columns=[title for _, title in LEDGER])
         text = environment.get_template(f"{name}.j2").render(view=view)
         (folder / name).write_text(text, encoding="utf-8")
 

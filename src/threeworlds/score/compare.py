@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from threeworlds.score.exam import Entrant, build_exam
 from threeworlds.score.result import read_result, write_result
 from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
 from threeworlds.score.seeds import SHOWN
+from threeworlds.score.trials import check_trials, factors, tune
 from threeworlds.score.zoo import ZOO, chosen_models
 from threeworlds.types import Result
 from threeworlds.worlds import WORLDS
@@ -60,6 +62,8 @@ class CompareOptions(Protocol):
     @property
     def seeds(self) -> str: ...
     @property
+    def trials(self) -> int: ...
+    @property
     def items(self) -> int: ...
     @property
     def zoo(self) -> bool: ...
@@ -79,11 +83,11 @@ def run_compare(options: CompareOptions) -> Result:
         return run_zoo(options)
     use_machine()
     entries, budgets = contestants(options), [Budget.parse(text) for text in options.budget.split(",")]
-    seeds = training_seeds(options)
+    seeds, tried = training_seeds(options), len(factors(options.trials))
     if len({budget.kind for budget in budgets}) > 1:
         raise ValueError(f"budgets {options.budget!r}: several budgets must be of one kind, such as 1m,2m,4m")
     options.out.mkdir(parents=True, exist_ok=True)
-    tell_estimate(options, len(entries) * len(seeds), budgets)
+    tell_estimate(options, len(entries) * len(seeds), budgets, len(entries) * tried)
     store = open_clips(options)
     if len(budgets) == 1:
         return _compare(options, store, entries, budgets[0], options.out, command_of(options), QUESTIONS)
@@ -129,15 +133,23 @@ def _compare(
     curves: dict[str, Any] = {}
     first, *others = training_seeds(options)
     out.mkdir(parents=True, exist_ok=True)
+    tried = check_trials(out, options.trials, entries, store.spec)
     for name, entry in entries.items():
+        train = partial(_train, entry, options, store)
+        trials = tune(partial(train, first), options.trials, store, budget, tried / name) if options.trials else {}
+        rate = trials.get("chosen", 1.0)
         logger.info("training %s for %s", name, budget)
-        run = _train(entry, options, store, budget, first, out / "models" / name)
-        further = [_train(entry, options, store, budget, s, out / "models" / f"{name}-seed-{s}") for s in others]
+        run = train(first, budget, out / "models" / name, rate)
+        further = [train(s, budget, out / "models" / f"{name}-seed-{s}", rate) for s in others]
         siblings = tuple(_seat(name, other, options.seed) for other in further)
-        entrants.append(replace(_seat(name, run, options.seed), siblings=siblings))
+        entrants.append(replace(_seat(name, run, options.seed), siblings=siblings, trials=trials))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
-    data = {**data_facts(store, options), "budget": str(budget), "equal": equality(budget.kind, len(others) + 1)}
+    data = {
+        **data_facts(store, options),
+        "budget": str(budget),
+        "equal": equality(budget.kind, len(others) + 1, options.trials),
+    }
     return write_scorecard(exam, entrants, questions, out, command=command, data=data, curves=curves)
 
 
@@ -173,8 +185,8 @@ class ZooScore:
 
 def run_zoo(options: CompareOptions) -> Result:
     """Score the trained models in ./zoo, in place of training: on episodes made anew from the seed."""
-    if options.video is not None or options.size is not None or options.seeds or options.variant:
-        raise ValueError("--zoo scores models that are there: leave out --video, --size, --seeds and --variant")
+    if options.video is not None or options.size is not None or options.seeds or options.variant or options.trials:
+        raise ValueError("--zoo scores models that are there: leave out --video, --size, --seeds, --variant, --trials")
     recipes = {route: recipe_of(route, options.recipe) for route in checked_routes(options.routes)}
     folders = chosen_models(ZOO, options.world, recipes)
     return run_score(
@@ -189,7 +201,7 @@ def run_zoo(options: CompareOptions) -> Result:
     )
 
 
-def tell_estimate(options: CompareOptions, models: int, budgets: Sequence[Budget]) -> None:
+def tell_estimate(options: CompareOptions, models: int, budgets: Sequence[Budget], trials: int) -> None:
     """Time and memory, before anything is read, made or trained."""
     clips = options.out / "clips"
     if clips.exists():
@@ -199,7 +211,7 @@ def tell_estimate(options: CompareOptions, models: int, budgets: Sequence[Budget
     elif options.world in WORLDS:
         spec = WORLDS[options.world].spec(options.size, **options.world_options)
         logger.info("%s", estimate.of_clips(EPISODES * WORLDS[options.world].steps, spec.height, spec.width))
-    logger.info("%s", estimate.of_training(models, budgets))
+    logger.info("%s", estimate.of_training(models, budgets, trials))
     part = (1 + (len(budgets) - 1) * len(against_budget()) / len(QUESTIONS)) / len(budgets)
     logger.info("%s", estimate.of_exam(models * len(budgets), options.items, part))
 
@@ -246,11 +258,14 @@ def checked_routes(text: str) -> tuple[str, ...]:
     return names
 
 
-def equality(kind: str, seeds: int = 1) -> str:
+def equality(kind: str, seeds: int = 1, trials: int = 0) -> str:
     """In what the comparison is equal, and in what not, in words."""
     each = "each route" if seeds == 1 else f"each of a route's {seeds} models"
     equal = {"seconds": "wall clock", "flops": "FLOPs", "clips": "windows seen", "steps": "optimiser steps"}[kind]
-    return f"equal clips and equal {equal} for {each}, all its parts together; helper heads are extra and declared"
+    tried = f"{trials} tuning trials of every route and " if trials else ""
+    return (
+        f"equal clips and equal {equal} for {each}, all its parts together; {tried}helper heads are extra and declared"
+    )
 
 
 def command_of(options: CompareOptions, *, budget: Budget | None = None, out: Path | None = None) -> str:
@@ -263,6 +278,7 @@ def command_of(options: CompareOptions, *, budget: Budget | None = None, out: Pa
         "recipe": options.recipe,
         "seed": options.seed,
         **({"seeds": options.seeds} if options.seeds else {}),
+        **({"trials": options.trials} if options.trials else {}),
         "items": options.items,
         "out": out or options.out,
     }
@@ -326,7 +342,7 @@ def _routes(options: CompareOptions) -> tuple[str, ...]:
 
 
 def _train(
-    entry: Contestant, options: CompareOptions, store: ClipStore, budget: Budget, seed: int, out: Path
+    entry: Contestant, options: CompareOptions, store: ClipStore, seed: int, budget: Budget, out: Path, rate: float
 ) -> TrainedRun:
     from threeworlds.routes import get_route
     from threeworlds.train import train_route
@@ -339,6 +355,7 @@ def _train(
         budget=budget,
         out=out,
         seed=seed,
+        rate=rate,
         resume=True,
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from threeworlds.score.machine import measure_sgemm
+from threeworlds.score.trials import TRIAL_SHARE
 
 if TYPE_CHECKING:
     from threeworlds.train import Budget
@@ -42,14 +43,17 @@ def of_films(folder: Path, size: int) -> str:
     return f"{told}{minutes(found.reading_seconds)} min; {of_clips(frames, size, size)}"
 
 
-def of_training(models: int, budgets: Sequence[Budget]) -> str:
-    """Minutes for all models, and memory."""
+def of_training(models: int, budgets: Sequence[Budget], trials: int = 0) -> str:
+    """Minutes for all models, tuning trials before them, and memory."""
     amount, kind = sum(budget.amount for budget in budgets), budgets[0].kind
     memory = f"a training takes about {TRAINING_MEMORY_MB} MB of memory beyond the clips"
     if kind not in ("seconds", "flops"):
-        return f"each model is trained for {amount:g} {kind}, how long that takes the recipe decides; {memory}"
+        tried = f", each of {trials} trials for {TRIAL_SHARE:g} of that" if trials else ""
+        return f"each model is trained for {amount:g} {kind}{tried}, how long that takes the recipe decides; {memory}"
     seconds = amount if kind == "seconds" else amount / (TRAINING_SPEED * 1e9 * measure_sgemm())
-    return f"training takes about {minutes(models * seconds * (1 + HELPERS))} min for {models} models; {memory}"
+    told = minutes((models + TRIAL_SHARE * trials) * seconds * (1 + HELPERS))
+    tried = f" and {trials} trials" if trials else ""
+    return f"training takes about {told} min for {models} models{tried}; {memory}"
 
 
 def of_exam(models: int, items: int, part: float = 1.0) -> str:

@@ -54,6 +54,7 @@ class Entrant:
     checkpoint: str = ""
     seed: int = 0  # of its training
     siblings: tuple[Entrant, ...] = ()  # the same route, trained with other seeds
+    trials: Mapping[str, Any] = field(default_factory=dict)  # what ``tune`` found (score/trials.py), where it was asked
     variant_of: str = ""  # the registered route, where ``route`` is a name of its own
 
     @property
@@ -138,10 +139,12 @@ def build_exam(
     seed: int,
     options: Mapping[str, Any] | None = None,
     helpers: ClipStore | None = None,
+    split: str = "test",
 ) -> Exam:
     """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are.
 
-    ``helpers``: clips whose training split probes and code maps may use; None: the store's own.
+    ``helpers``: clips whose training split probes and code maps may use; None: the store's own. ``split``: what
+    ``Exam.test`` is drawn from.
     """
     from threeworlds.data import Windows
 
@@ -149,38 +152,38 @@ def build_exam(
     columns += ["action"] if store.spec.action.kind != "none" else []
     columns += ["state"] if store.spec.state_names else []
     columns += ["caption"] if store.spec.captioned else []
-    frames = min(GIVEN + AHEAD, _longest(store))
+    frames = min(GIVEN + AHEAD, _longest(store, split))
 
-    def windows(split: str, clips: ClipStore = store) -> Windows:
-        return Windows(clips, split=split, frames=frames, batch_size=1, columns=columns)
+    def windows(part: str, clips: ClipStore = store) -> Windows:
+        return Windows(clips, split=part, frames=frames, batch_size=1, columns=columns)
 
-    episodes, starts = windows("test").fixed_index(items, seed)
+    episodes, starts = windows(split).fixed_index(items, seed)
     return Exam(
         spec=store.spec,
         world=WORLDS.get(store.spec.world),
-        test=windows("test").read(episodes, starts),
+        test=windows(split).read(episodes, starts),
         train=windows("train", helpers or store).fixed(PROBE_EPISODES, seed),
         groups=tuple(store.clip(int(i)).group or f"episode {i}" for i in episodes),
         seed=seed,
-        opening=_opening(store, items, seed) if store.spec.captioned else None,
+        opening=_opening(store, items, seed, split) if store.spec.captioned else None,
         options=options or {},
     )
 
 
-def _opening(store: ClipStore, items: int, seed: int) -> Batch:
+def _opening(store: ClipStore, items: int, seed: int, split: str) -> Batch:
     """The captions of held-out episodes that begin with the episode, and the frames they speak of."""
     from threeworlds.data import Windows
 
     windows = Windows(
-        store, split="test", frames=min(CAPTIONED, _longest(store)), batch_size=1, columns=("video", "caption")
+        store, split=split, frames=min(CAPTIONED, _longest(store, split)), batch_size=1, columns=("video", "caption")
     )
     episodes, starts = windows.fixed_index(items, seed)
     return windows.read(episodes, np.zeros_like(starts))
 
 
-def _longest(store: ClipStore) -> int:
-    """The length that at least half of the test episodes have."""
-    return int(np.median([store.length(int(i)) for i in store.split("test")]))
+def _longest(store: ClipStore, split: str) -> int:
+    """The length that at least half of the split's episodes have."""
+    return int(np.median([store.length(int(i)) for i in store.split(split)]))
 
 
 def rows_of(measured: Measured, exam: Exam, entrants: Sequence[Entrant]) -> list[Row]:

@@ -42,7 +42,7 @@ def write_result(result: Result, path: str | Path) -> None:
     content = _plain(result)
     _decode(Result, content, "result")  # what is written can be read
     text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False, default=_reject_object)
-    _write_atomically(Path(path), text + "\n")
+    write_atomically(Path(path), text + "\n")
 
 
 def read_result(path: str | Path) -> Result:
@@ -101,7 +101,8 @@ def _field(name: str, value: Any) -> Any:
     return _plain(value)
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """Whole or not at all, whenever the process stops."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -183,6 +183,7 @@ def route_facts(entrant: Entrant) -> dict[str, Any]:
         "learns_from": route.learns_from,
         "recipe": entrant.recipe,
         "config": asdict(entrant.model.config),
+        **({"trials": dict(entrant.trials)} if entrant.trials else {}),
     }
 
 

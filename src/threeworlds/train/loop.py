@@ -54,6 +54,8 @@ _WHOLE = 1 - 1e-9  # 0.1 of 300 steps is 30, not 30.000000000000004
 class TrainingError(RuntimeError):
     """Training cannot go on: the loss or its gradient is no longer a number."""
 
+    spent = Ledger()  # until then, by all stages
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -319,18 +321,24 @@ class _Loop:
                 self.board.add_scalar(name, value, self.ledger.steps)
 
     def _forward_backward(self, batch: Batch) -> tuple[float, dict[str, float]]:
-        loss, metrics = autocast(self.job.device, self.stage.module, batch)
+        try:
+            loss, metrics = autocast(self.job.device, self.stage.module, batch)
+        except torch.linalg.LinAlgError:  # of values that are no longer numbers: torch will not decompose them
+            return math.nan, {}
         loss.backward()
         return loss.item(), {name: _number(value) for name, value in metrics.items()}
 
     def _check_finite(self, loss: float, norm: float) -> None:
         if not math.isfinite(loss) or not math.isfinite(norm):
+            self._spend()
             step = self.ledger.steps
             episodes, starts = self.windows.index(step)
-            raise TrainingError(
+            error = TrainingError(
                 f"stage {self.stage.name}, step {step + 1}: loss {loss}, gradient norm {norm}. The batch is number "
                 f"{step} of seed {self.job.seed}: episodes {episodes.tolist()} from frames {starts.tolist()}"
             )
+            error.spent = self.ledger
+            raise error
 
     def _roll_out(self, validation: Batch) -> None:
         """Keep the averaged weights unless they roll out separably worse than those kept so far."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,7 +18,7 @@ from torch import nn
 from threeworlds.data import ClipStore
 from threeworlds.train.budget import Budget
 from threeworlds.train.ledger import total_ledger
-from threeworlds.train.loop import Job, Trained, train_stage
+from threeworlds.train.loop import Job, Trained, TrainingError, train_stage
 from threeworlds.train.machine import best_device, place_model
 from threeworlds.train.model_files import Card, save_model
 from threeworlds.train.optim import trainable
@@ -50,6 +51,7 @@ def train_route(
     budget: Budget,
     out: Path,
     seed: int = 0,
+    rate: float = 1.0,
     resume: bool = False,
     progress: bool = True,
     helper_share: float = 0.15,
@@ -63,15 +65,19 @@ def train_route(
     divide ``helper_share`` of the budget among them, on top of it. With clips, FLOPs or steps as the budget, the
     same arguments give the same metrics and the same weights, bit for bit, on one device and thread count.
 
+    Args:
+        rate: factor on the learning rates of all stages.
+
     Raises:
+        ValueError: ``rate`` is no number above 0.
         ResumeError: ``out`` holds a run and ``resume`` is False, or the run in it was started otherwise.
         CheckpointError: a stage has checkpoints, none of them usable.
         TrainingError: the loss is no longer a number.
     """
-    _claim_folder(out, _facts(route, recipe, config, store, budget, helper_share, seed), resume)
+    _claim_folder(out, _facts(route, recipe, config, store, budget, helper_share, seed) | _rate_fact(rate), resume)
     torch.manual_seed(seed)
     model = route.build(config, store.spec)
-    stages = route.stages(model)
+    stages = [_at_rate(stage, rate) for stage in route.stages(model)]
     budgets = stage_budgets(stages, budget, helper_share)
     common = _Common(
         everything=nn.ModuleDict({"model": model, "stages": nn.ModuleList([stage.module for stage in stages])}),
@@ -94,7 +100,7 @@ def train_route(
         data_hash=store.hash,
         split_hash=store.split_hash,
         ledger={**run.ledger, "total": run.total},
-        command=_command(route, recipe, config, budget, seed),
+        command=_command(route, recipe, config, budget, seed, rate),
     )
     save_model(out, model, card)
     return run
@@ -121,7 +127,11 @@ def _train_stages(stages: list[Stage], budgets: Mapping[str, Budget], out: Path,
     for number, stage in enumerate(stages):
         folder = out / f"{number:02d}-{stage.name}"
         jobs.append(Job(stage=stage, earlier=tuple(jobs), budget=budgets[stage.name], folder=folder, **common))
-        trained[stage.name] = train_stage(jobs[-1])
+        try:
+            trained[stage.name] = train_stage(jobs[-1])
+        except TrainingError as error:
+            error.spent = total_ledger([*(done.ledger for done in trained.values()), error.spent], 0)
+            raise
     for job in jobs:
         shutil.rmtree(job.folder / "cache", ignore_errors=True)
     return trained
@@ -141,6 +151,17 @@ def _facts(
         "helper_share": helper_share,
         "seed": seed,
     }
+
+
+def _rate_fact(rate: float) -> dict[str, float]:
+    """Nothing where rates are the recipe's own: runs from before there was a factor resume."""
+    if not 0 < rate < math.inf:
+        raise ValueError(f"rate {rate}: a factor on learning rates is a number above 0")
+    return {} if rate == 1 else {"rate": rate}
+
+
+def _at_rate(stage: Stage, rate: float) -> Stage:
+    return replace(stage, optim=replace(stage.optim, learning_rate=rate * stage.optim.learning_rate))
 
 
 def stage_budgets(stages: list[Stage], budget: Budget, helper_share: float) -> dict[str, Budget]:
@@ -194,10 +215,11 @@ def _changes(before: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any
     return [] if before == now else [(where, before, now)]
 
 
-def _command(route: Route, recipe: str, config: Any, budget: Budget, seed: int) -> str:
+def _command(route: Route, recipe: str, config: Any, budget: Budget, seed: int, rate: float) -> str:
     """What trains this model again, given clips of the same hash."""
     changes = _changes(asdict(route.recipes[recipe]()), asdict(config))
     texts = [(key, ",".join(map(str, value)) if isinstance(value, tuple) else value) for key, _, value in changes]
     settings = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in texts]
     options = f"--data CLIPS --recipe {recipe} --budget {budget} --seed {seed}"
+    settings += [f"--{name} {value}" for name, value in _rate_fact(rate).items()]
     return " ".join(["threeworlds train", route.name, options, *settings])
