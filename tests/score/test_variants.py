@@ -66,7 +66,10 @@ def test_a_name_stands_for_one_thing(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(ValueError, match="each NAME"):
         variants([PIXELS, PIXELS], "debug")
     assert main(["compare", "--variant", "jepa=sora", *QUICK, "--out", str(tmp_path / "out")]) != 0
-    assert "--variant jepa=...: that name is a route of this comparison" in capsys.readouterr().err
+    assert "--variant jepa=...: that name is a model of this comparison" in capsys.readouterr().err
+    seeds = ["--seeds", "0,1", "--variant", "jepa-seed-1=jepa:world.state=32"]
+    assert main(["compare", *seeds, *QUICK, "--out", str(tmp_path / "out")]) != 0
+    assert "--variant jepa-seed-1=...: that name is a model of this comparison" in capsys.readouterr().err
 
 
 def test_one_route_may_take_another_recipe() -> None:

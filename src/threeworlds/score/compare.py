@@ -140,7 +140,7 @@ def _compare(
         rate = trials.get("chosen", 1.0)
         logger.info("training %s for %s", name, budget)
         run = train(first, budget, out / "models" / name, rate)
-        further = [train(s, budget, out / "models" / f"{name}-seed-{s}", rate) for s in others]
+        further = [train(s, budget, out / "models" / seed_name(name, s), rate) for s in others]
         siblings = tuple(_seat(name, other, options.seed) for other in further)
         entrants.append(replace(_seat(name, run, options.seed), siblings=siblings, trials=trials))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
@@ -296,13 +296,19 @@ def training_seeds(options: CompareOptions) -> tuple[int, ...]:
     return tuple(int(word) for word in words) or (options.seed,)
 
 
+def seed_name(name: str, seed: int) -> str:
+    """The folder of a contestant trained with a seed that is not the first."""
+    return f"{name}-seed-{seed}"
+
+
 def contestants(options: CompareOptions) -> Mapping[str, Contestant]:
     """What is trained, by name: the routes as they are, then their variants."""
     plain = {name: Contestant(route=name, config=named_config(name, options.recipe)) for name in _routes(options)}
-    doubled = sorted(set(plain) & set(options.variants))
-    if doubled:
-        raise ValueError(f"--variant {doubled[0]}=...: that name is a route of this comparison; take another")
     entries = plain | dict(options.variants)
+    of_seeds = {seed_name(name, seed) for name in entries for seed in training_seeds(options)}
+    doubled = sorted((set(plain) | of_seeds) & set(options.variants))
+    if doubled:
+        raise ValueError(f"--variant {doubled[0]}=...: that name is a model of this comparison; take another")
     idle = sorted(set(recipe_names(options.recipe)[1]) - {entry.route for entry in entries.values()})
     if idle:
         raise ValueError(f"recipe {options.recipe!r}: {idle[0]} is not compared; routes: {', '.join(entries)}")
