@@ -19,6 +19,7 @@ from threeworlds.planning.memory import Memory
 from threeworlds.planning.search import cheapest
 from threeworlds.routes.jepa.actor import Actor, ActorObjective, imagined_actions
 from threeworlds.routes.jepa.critic import Critic, CriticObjective, intrinsic_cost
+from threeworlds.routes.jepa.expected import ExpectedError, ExpectedObjective
 from threeworlds.routes.jepa.flow_decoder import FlowDecoder
 from threeworlds.routes.jepa.objective import OBJECTIVES, DecoderObjective, PracticeObjective
 from threeworlds.routes.jepa.parts import Encoder, Predictor, StateDecoder
@@ -26,6 +27,7 @@ from threeworlds.routes.jepa.recipes import (
     ActorConfig,
     CriticConfig,
     DecoderConfig,
+    ExpectedConfig,
     JepaConfig,
     PracticeConfig,
     RewardConfig,
@@ -59,6 +61,8 @@ class Jepa(nn.Module):
         self.critic = Critic(config.critic, config.world.state) if config.critic else None
         self.actor = self._make_actor(config)
         self.earner = RewardAgent(config.reward, config.world.state, spec.action) if config.reward else None
+        with torch.random.fork_rng(devices=[]):  # a part on top: all below begins as it does without
+            self.expected = ExpectedError(config.expected, config.world.state, spec.action) if config.expected else None
 
     @torch.no_grad()
     def represent(self, video: Tensor) -> State:
@@ -92,14 +96,20 @@ class Jepa(nn.Module):
 
     @torch.no_grad()
     def surprise(self, video: Tensor, action: Tensor | None = None) -> Tensor:
-        """Squared error of each state as predicted from the one before: [b, t], NaN at the first frame."""
+        """Squared error of each state as predicted from the one before: [b, t], NaN at the first frame.
+
+        Where the recipe has ``expected``, it is set against the error that was to be expected.
+        """
         check_frames("video", video, self.spec, "b", "t")
         told = None if self.spec.action.kind == "none" else action
         if told is not None:
             check_actions("action", told, self.spec.action, len(video), video.shape[1] - 1)
         z = self.encoder(video)
-        expected = self.predictor(z[:, :-1], told)
-        return F.pad((expected - z[:, 1:]).square().mean(-1), (1, 0), value=torch.nan)
+        before, ahead = z[:, :-1], self.predictor(z[:, :-1], told)
+        error = (ahead - z[:, 1:]).square().mean(-1)
+        if self.expected is not None:
+            error = self.expected.surprise(error, before, ahead, told)
+        return F.pad(error, (1, 0), value=torch.nan)
 
     @torch.no_grad()
     def plan(
@@ -286,12 +296,16 @@ def world_stage(model: Jepa, share: float) -> Stage:
 
 
 def agent_stages(model: Jepa) -> list[Stage]:
-    """Practice, critic, actor, the agent for a reward: as many of them as the recipe has, in this order."""
+    """Practice, expected errors, critic, actor, the agent for a reward: as many as the recipe has, in this order."""
     critic, actor, found = model.config.critic, model.config.actor, []
     if (practice := model.config.practice) is not None:
         module = PracticeObjective(practice, model.predictor, model.config.world.action_dropout)
-        stage = _agent_stage("practice", practice, module, model)
-        found.append(replace(stage, columns=("z",) if model.spec.action.kind == "none" else ("z", "action")))
+        found.append(_agent_stage("practice", practice, module, model))
+    if (expected := model.config.expected) is not None and model.expected is not None:
+        errors = ExpectedObjective(model.expected, model.predictor)
+        found.append(_agent_stage("expected", expected, errors, None if found else model))
+    told = ("z",) if model.spec.action.kind == "none" else ("z", "action")
+    found = [replace(stage, columns=told) for stage in found]
     if critic is not None and model.critic is not None:
         objective = CriticObjective(critic, model.critic)
         found.append(_agent_stage("critic", critic, objective, None if found else model))
@@ -308,7 +322,7 @@ def agent_stages(model: Jepa) -> list[Stage]:
 
 def _agent_stage(
     name: str,
-    config: PracticeConfig | CriticConfig | ActorConfig | RewardConfig,
+    config: PracticeConfig | ExpectedConfig | CriticConfig | ActorConfig | RewardConfig,
     objective: nn.Module,
     cached_by: Jepa | None = None,
 ) -> Stage:
