@@ -60,6 +60,13 @@ def test_the_loss_is_that_of_a_gaussian(learnt):
     assert learnt(batch)[0].item() == pytest.approx(nats.item(), rel=1e-4)
 
 
+def test_it_is_told_the_state_what_is_predicted_and_the_action(learnt):
+    z, other, action = *torch.randn(2, 8, 4), torch.zeros(8, dtype=torch.long)
+    told = learnt.expected(z, z, action)
+    for changed in ((other, z, action), (z, other, action), (z, z, action + 1)):
+        assert (learnt.expected(*changed) - told).abs().max() > 1e-3
+
+
 def tiny(**parts):
     torch.manual_seed(0)
     return Jepa(replace(debug(), **parts), WORLDS["arena"].spec(16)).eval()
@@ -72,7 +79,7 @@ def test_surprise_is_the_error_over_the_root_of_the_expected_one():
     expected = model.expected(z[:, :-1], model.predictor(z[:, :-1], action), action).exp()
     error = plain.surprise(video, action)
     assert error[:, 1:].std() > 0  # else the next line would hold of any two constants
-    torch.testing.assert_close(model.surprise(video, action)[:, 1:], error[:, 1:] / expected.sqrt())
+    torch.testing.assert_close(model.surprise(video, action)[:, 1:], error[:, 1:] / expected.sqrt(), rtol=1e-4, atol=0)
     assert model.surprise(video, action)[:, 0].isnan().all()
 
 
