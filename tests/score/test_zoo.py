@@ -73,11 +73,13 @@ def test_a_run_is_kept_scored_and_found_again(run, tmp_path, monkeypatch):
 
 
 def fake_zoo(folder, *names):
-    for name in names:
+    """Models of these names; each was trained for longer than the one before."""
+    for flops, name in enumerate(names, 1):
         world, route, recipe = name.split("-")
         (folder / name).mkdir(parents=True)
         document = {"route": route, "recipe": recipe, "spec": {"world": world}}
         (folder / name / "config.json").write_text(json.dumps(document))
+        (folder / name / "card.json").write_text(json.dumps({"ledger": {"total": {"flops": flops}}}))
 
 
 def test_one_model_a_route_is_chosen_the_recipe_asked_for_first(tmp_path):
@@ -87,6 +89,8 @@ def test_one_model_a_route_is_chosen_the_recipe_asked_for_first(tmp_path):
     assert chosen == ["arena-sora-small", "arena-genie-base", "arena-jepa-tiny"]
     chosen = [path.name for path in zoo.chosen_models(tmp_path, "arena", recipes | {"sora": "base"})]
     assert chosen == ["arena-sora-base", "arena-genie-base", "arena-jepa-tiny"]
+    chosen = [path.name for path in zoo.chosen_models(tmp_path, "arena", recipes | {"sora": "debug"})]
+    assert chosen == ["arena-sora-small", "arena-genie-base", "arena-jepa-tiny"]  # it was trained most
     assert [path.name for path in zoo.chosen_models(tmp_path, "rooms", recipes)] == ["rooms-jepa-base"]
     with pytest.raises(ValueError, match="no model of sora for world 'motion'; it holds arena-genie-base, "):
         zoo.chosen_models(tmp_path, "motion", {"sora": "base"})

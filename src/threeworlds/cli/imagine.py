@@ -160,14 +160,14 @@ def kept_model() -> Path:
     Raises:
         ValueError: there is no zoo here, or none of that kind in it.
     """
-    from threeworlds.score.zoo import BASE, ZOO, chosen_models
+    from threeworlds.score.zoo import ZOO, chosen_models
 
     if not ZOO.is_dir():
         raise ValueError(
             f"no folder {ZOO}/ here. Trained models come with the source repository of threeworlds, not with the "
             "installed package: run this at the top of a clone, or name a model with --checkpoint"
         )
-    return chosen_models(ZOO, "arena", {"sora": BASE})[0]
+    return chosen_models(ZOO, "arena", {"sora": "base"})[0]
 
 
 def check_fits(model: object, spec: ClipSpec) -> None:

@@ -14,7 +14,6 @@ from threeworlds.score.result import read_result
 from threeworlds.types import Result
 
 ZOO = Path("zoo")
-BASE = "base"  # the recipe that is scored where the one asked for is not there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +24,7 @@ class Kept:
     world: str
     route: str
     recipe: str
+    flops: float  # of its training
 
 
 def add_to_zoo(run: Path, zoo: Path = ZOO, *, result: Path | None = None) -> Path:
@@ -56,21 +56,22 @@ def kept_models(zoo: Path = ZOO) -> list[Kept]:
     """All models of the zoo, by name."""
     found = []
     for file in sorted(zoo.glob("*/config.json")):
-        document = json.loads(file.read_text())
+        document, card = json.loads(file.read_text()), json.loads((file.parent / "card.json").read_text())
         found.append(
             Kept(
                 path=file.parent,
                 world=str(document["spec"]["world"]),
                 route=str(document["route"]),
                 recipe=str(document["recipe"]),
+                flops=float(card["ledger"]["total"]["flops"]),
             )
         )
     return found
 
 
 def chosen_models(zoo: Path, world: str, recipes: Mapping[str, str]) -> tuple[Path, ...]:
-    """One folder a route, for those routes that have a model of this world: of the route's recipe, else of BASE, else
-    any.
+    """One folder a route, for those routes that have a model of this world: of the route's recipe, else the one that
+    was trained most.
 
     Raises ValueError where none has one.
     """
@@ -78,7 +79,7 @@ def chosen_models(zoo: Path, world: str, recipes: Mapping[str, str]) -> tuple[Pa
     chosen = []
     for route, recipe in recipes.items():
         own = [kept for kept in models if kept.route == route]
-        own.sort(key=lambda kept: (kept.recipe != recipe, kept.recipe != BASE))  # a stable sort: by name among others
+        own.sort(key=lambda kept: (kept.recipe != recipe, -kept.flops))
         chosen += [kept.path for kept in own[:1]]
     if not chosen:
         known = ", ".join(kept.path.name for kept in kept_models(zoo)) or "nothing"

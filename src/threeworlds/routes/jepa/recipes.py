@@ -200,7 +200,7 @@ def base() -> JepaConfig:
 
 
 def large() -> JepaConfig:
-    """An hour or more on one core: ``base`` with twice the state, a predictor that practises, and errors that it expects.
+    """An hour or more on one core: ``base`` with twice the state, a predictor that practises, and expected errors.
 
     A wider state holds more of what bodies look like; practice on frozen states teaches collisions, which are seldom;
     and a turn in free flight stands out where collisions are known to be hard (docs/log.md).
