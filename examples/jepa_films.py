@@ -1,6 +1,6 @@
 """What a trained jepa model believes, what surprises it, what it imagines and where it goes, as pictures and figures.
 
-    python examples/jepa_films.py zoo/arena-jepa-base --agent zoo/rooms-jepa-rooms
+    python examples/jepa_films.py zoo/arena-jepa-large --agent zoo/rooms-jepa-rooms
 
 States are shown by the helper decoder: beside the truth, so that what the decoder cannot draw is told from what the
 state does not know. Clips and pairs are the first of their seed; of the ways, only the one behind a wall was chosen.

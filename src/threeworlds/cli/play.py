@@ -62,7 +62,10 @@ class Play:
         use_machine()
         model, card = load_model(self.checkpoint)
         if not isinstance(model, Dreams):
-            raise ValueError(f"{self.checkpoint} is a {card.route} model: it is not played frame by frame; a genie is")
+            raise ValueError(
+                f"{self.checkpoint} is a {card.route} model: it is not played frame by frame; a genie is. What follows "
+                "frames and actions is had from Python: model.predict(context, frames, action=actions)"
+            )
         world = self.world or card.spec.world
         names = load_names(self.checkpoint) or learn_names(model, card.spec)
         starts = self._starts(card.spec, world)
