@@ -109,6 +109,19 @@ def test_a_route_that_is_not_played_says_so(
     assert "not played" in capsys.readouterr().err
 
 
+def test_a_model_that_was_told_the_actions_is_played_with_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for world, allowed in (("arena", True), ("rooms", False)):
+        words = f"train jepa --recipe debug --world {world} --episodes 20 --budget 2steps --out {tmp_path / world}"
+        assert main(words.split()) == 0
+        film = tmp_path / f"{world}.png"
+        words = f"play {tmp_path / world} --headless 3 --codes left,none --out {film}"
+        assert main(words.split()) == (0 if allowed else 2)
+        assert film.exists() == allowed
+    assert "takes continuous actions, which are no keys" in capsys.readouterr().err
+
+
 def test_a_film_is_read_into_codes(genie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     film, track, table = tmp_path / "film.mp4", tmp_path / "track.png", tmp_path / "track.csv"
     assert main(f"worlds --world arena --film {film}".split()) == 0

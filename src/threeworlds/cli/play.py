@@ -32,7 +32,7 @@ class Play:
     """
 
     checkpoint: Positional[Path]
-    """Folder of a trained genie."""
+    """Folder of a trained genie, or of a jepa whose actions are discrete: its digits are these actions."""
     image: Path | None = None
     """Picture to begin from: any, it is cut and shrunk to fit."""
     clip: Path | None = None
@@ -62,9 +62,10 @@ class Play:
         use_machine()
         model, card = load_model(self.checkpoint)
         if not isinstance(model, Dreams):
+            raise ValueError(f"{self.checkpoint} is a {card.route} model: it is not played frame by frame; a genie is")
+        if model.control == "action" and card.spec.action.kind == "continuous":
             raise ValueError(
-                f"{self.checkpoint} is a {card.route} model: it is not played frame by frame; a genie is. What follows "
-                "frames and actions is had from Python: model.predict(context, frames, action=actions)"
+                f"{self.checkpoint} takes continuous actions, which are no keys: `threeworlds plan` uses them"
             )
         world = self.world or card.spec.world
         names = load_names(self.checkpoint) or learn_names(model, card.spec)
@@ -151,11 +152,16 @@ def read_codes(text: str, null: int, names: CodeNames | None) -> list[int]:
 
 
 def learn_names(model: Any, spec: ClipSpec) -> CodeNames | None:
-    """What the codes do, from labelled steps of what the model was trained on; None where none can be had."""
-    from threeworlds.score.code_names import names_from_world
+    """What the codes do, from labelled steps of what the model was trained on; None where none can be had.
+
+    A model that was told the actions is played with these, by their own names.
+    """
+    from threeworlds.score.code_names import names_from_world, own_names
     from threeworlds.worlds import COLLECTIONS, WORLDS
     from threeworlds.worlds.foreign import MissingGame
 
+    if spec.action.kind == "discrete" and model.control == "action":
+        return own_names(spec)
     if spec.world not in (*WORLDS, *COLLECTIONS) or spec.action.kind != "discrete":
         return None
     try:

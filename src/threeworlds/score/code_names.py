@@ -77,6 +77,13 @@ def name_codes(codes: np.ndarray, actions: np.ndarray, n_codes: int, names: tupl
     )
 
 
+def own_names(spec: ClipSpec) -> CodeNames:
+    """The names of discrete actions, where they are what the model is told: nothing is to be learnt."""
+    each = tuple(range(spec.action.size))
+    names = spec.action.names or tuple(map(str, each))
+    return CodeNames(names=names, action_of_code=each, code_of_action=each, labelled=0, agreement=1.0)
+
+
 def names_from_clips(model: Any, store: ClipStore, *, labelled: int = LABELLED, seed: int = 0) -> CodeNames:
     """Names from ``labelled`` steps of a store's training split, in windows drawn by seed."""
     from threeworlds.data import Windows

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from threeworlds.routes.jepa.model import Jepa
 from threeworlds.routes.jepa.requests import check_actions
+from threeworlds.types import ClipSpec
 
 
 class LatentWorld(gym.Env[np.ndarray, Any]):
@@ -86,12 +87,69 @@ class LatentWorld(gym.Env[np.ndarray, Any]):
         return self._now[0].numpy().copy()
 
     def _frames(self, name: str, given: Any, dimensions: int) -> Tensor:
-        """uint8 [k, h, w, 3] or [h, w, 3] -> float32 [1, k, 3, h, w]."""
-        spec = self.model.spec
-        frame = (spec.height, spec.width, 3)
-        if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim != dimensions:
-            raise ValueError(f"options[{name!r}] must be uint8 frames {frame}; got {type(given).__name__}")
-        if given.shape[-3:] != frame or 0 in given.shape:
-            raise ValueError(f"options[{name!r}] has shape {given.shape}; this model's frames are {frame}")
-        video = torch.from_numpy(given.reshape(-1, *frame).copy()).permute(0, 3, 1, 2)
-        return video[None].float() / 127.5 - 1
+        return as_frames(self.model.spec, name, given, dimensions)
+
+
+class PictureWorld(gym.Env[np.ndarray, Any]):
+    """The same to be looked at, through the helper decoder: observation uint8 [h, w, 3], to be played by a person.
+
+    The state goes on, and is never read back from a picture. Of discrete actions there is one more, the last: what is
+    done is not told. ``reset(options={"video": uint8 [k, h, w, 3]})`` or ``{"image": uint8 [h, w, 3]}`` sets the first
+    frames; without them a grey one. Reward is always 0 and an episode never ends by itself.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own convention)
+
+    def __init__(self, model: Jepa, *, render_mode: str | None = None) -> None:
+        self.model, self.render_mode = model.eval(), render_mode
+        spec, action = model.spec, model.spec.action
+        shape = (spec.height, spec.width, 3)
+        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
+        self.action_space: gym.Space[Any] = gym.spaces.Discrete((action.size if action.kind == "discrete" else 0) + 1)
+        if action.kind == "continuous":
+            self.action_space = gym.spaces.Box(-1.0, 1.0, (action.size,), np.float32)
+        self._frame = np.full(shape, 127, np.uint8)
+        self._now: Tensor | None = None  # [1, d]
+        self._seed = 0  # of a decoder that samples
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin at the last of the given frames."""
+        super().reset(seed=seed)
+        given = options or {"image": np.full_like(self._frame, 127)}
+        if len(given) != 1 or not set(given) <= {"image", "video"}:
+            raise ValueError(f"reset options {', '.join(map(str, given))}; allowed: one of image and video, or none")
+        (name, frames), *_ = given.items()
+        video = as_frames(self.model.spec, name, frames, 3 if name == "image" else 4)
+        self._now, self._seed = self.model.represent(video).z[:, -1], int(self.np_random.integers(2**31))
+        self._frame = (frames if name == "image" else frames[-1]).copy()
+        return self.render(), {}
+
+    @torch.no_grad()
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One predicted frame on."""
+        if self._now is None:
+            raise ValueError("step before reset; call reset with a first picture")
+        if not self.action_space.contains(action):
+            raise ValueError(f"action {action!r} is not in {self.action_space}")
+        untold = isinstance(self.action_space, gym.spaces.Discrete) and action == self.action_space.n - 1
+        self._now = self.model.predictor(self._now, None if untold else torch.as_tensor(action)[None])
+        picture = self.model.decoder(self._now[:, None], self._seed)[0, 0].clamp(-1, 1)
+        self._frame = ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
+        return self.render(), 0.0, False, False, {}
+
+    def render(self) -> np.ndarray:
+        """The current frame, uint8 [h, w, 3]."""
+        return self._frame.copy()
+
+
+def as_frames(spec: ClipSpec, name: str, given: Any, dimensions: int) -> Tensor:
+    """uint8 [k, h, w, 3] or [h, w, 3] -> float32 [1, k, 3, h, w]."""
+    frame = (spec.height, spec.width, 3)
+    if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim != dimensions:
+        raise ValueError(f"options[{name!r}] must be uint8 frames {frame}; got {type(given).__name__}")
+    if given.shape[-3:] != frame or 0 in given.shape:
+        raise ValueError(f"options[{name!r}] has shape {given.shape}; this model's frames are {frame}")
+    video = torch.from_numpy(given.reshape(-1, *frame).copy()).permute(0, 3, 1, 2)
+    return video[None].float() / 127.5 - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,9 @@ from threeworlds.routes.jepa.requests import check_actions, check_frames
 from threeworlds.routes.jepa.reward import RewardAgent, RewardObjective, payment_of
 from threeworlds.types import Batch, ClipSpec, Imagined, Optim, Plan, Stage, State
 
+if TYPE_CHECKING:
+    from threeworlds.routes.jepa.environment import PictureWorld
+
 DECODERS: Mapping[str, Callable[[DecoderConfig, int, int, int], StateDecoder | FlowDecoder]] = {
     "deterministic": StateDecoder,
     "flow": FlowDecoder,
@@ -43,7 +46,7 @@ DECODERS: Mapping[str, Callable[[DecoderConfig, int, int, int], StateDecoder | F
 
 
 class Jepa(nn.Module):
-    """Represents, Searches (so Plans) and Acts; Predicts and Reconstructs through the helper decoder."""
+    """Represents, Searches (so Plans) and Acts; Predicts, Reconstructs and Dreams through the helper decoder."""
 
     control: Literal["none", "action", "code"] = "action"
     searches = tuple(SEARCHES)
@@ -82,6 +85,14 @@ class Jepa(nn.Module):
         start = perf_counter()
         video = self.decoder(self.imagine(context, frames, action).z, seed).clamp(-1, 1)
         return Imagined(video=video, seconds=perf_counter() - start)
+
+    def as_world(self, *, refinements: int | None = None) -> PictureWorld:
+        """What the decoder shows of a state that goes on, one frame at a time; a frame takes one pass, whatever is
+        asked.
+        """
+        from threeworlds.routes.jepa.environment import PictureWorld  # here: the world imports this file
+
+        return PictureWorld(self)
 
     @torch.no_grad()
     def reconstruct(self, video: Tensor) -> Tensor:
