@@ -1,7 +1,10 @@
 """Small clips on disk, shared by the routes' tests."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import torch
 
 from threeworlds.data import ClipStore, ClipWriter
 from threeworlds.types import ActionSpec, ClipSpec
@@ -33,3 +36,20 @@ def rooms_spec() -> ClipSpec:
 @pytest.fixture
 def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def fit() -> Callable[..., tuple[float, dict]]:
+    """Train an objective on ``batches(step)`` for some steps -> its last loss and metrics."""
+
+    def run(objective, batches, steps, learning_rate=3e-3):
+        weights = [p for p in objective.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=learning_rate)
+        for step in range(steps):
+            loss, metrics = objective(batches(step))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.item(), metrics
+
+    return run

@@ -57,16 +57,6 @@ def walks(b, t, generator, speed=1.0):
     return torch.randn(b, 1, 2, generator=generator) * 3 + heading[:, None] * torch.arange(t)[:, None]
 
 
-def fit(objective, batches, steps):
-    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=3e-3)
-    for step in range(steps):
-        loss, metrics = objective(batches(step))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return loss.item(), metrics
-
-
 # -------------------------------------------------------------------------------------------- practice
 
 
@@ -111,7 +101,7 @@ def test_pairs_are_of_one_episode_in_order_and_their_distance_is_told():
     assert set(start[steps == 0, 1].tolist()) == set(range(12))
 
 
-def test_the_critic_learns_the_number_of_steps():
+def test_the_critic_learns_the_number_of_steps(fit):
     torch.manual_seed(0)
     critic = Critic(CRITIC, 2)
     generator = torch.Generator().manual_seed(0)
@@ -122,7 +112,7 @@ def test_the_critic_learns_the_number_of_steps():
     assert critic(z[:, 0], z[:, 2]).mean() < critic(z[:, 0], z[:, 8]).mean()
 
 
-def test_of_fast_and_slow_ways_the_critic_believes_the_fast_one():
+def test_of_fast_and_slow_ways_the_critic_believes_the_fast_one(fit):
     """Half of the walks dawdle at half the speed. The mean of log steps to a goal 4 units off would be 1.88."""
 
     def told(expectile):
@@ -181,7 +171,7 @@ def test_states_are_joined_by_a_positive_length():
         CriticObjective(replace(CRITIC, joined=-1.0), Critic(CRITIC, 2))(Batch(cached={"z": torch.zeros(2, 12, 2)}))
 
 
-def test_a_critic_of_joined_states_is_not_misled_by_policies_that_dawdle():
+def test_a_critic_of_joined_states_is_not_misled_by_policies_that_dawdle(fit):
     """Walks that turn back now and again: two units on, one back. Six units are eighteen steps of theirs."""
 
     def told(joined):
@@ -206,7 +196,7 @@ def test_a_critic_of_joined_states_is_not_misled_by_policies_that_dawdle():
 # ----------------------------------------------------------------------------------------------- actor
 
 
-def test_the_actor_learns_to_walk_to_the_goal_in_imagination():
+def test_the_actor_learns_to_walk_to_the_goal_in_imagination(fit):
     torch.manual_seed(0)
     actor, generator = Actor(ACTOR, 2, 2), torch.Generator().manual_seed(0)
     objective = ActorObjective(ACTOR, actor, Free(), Distance())

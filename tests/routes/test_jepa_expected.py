@@ -31,16 +31,11 @@ def noisy(seed, n=256, size=4):
     return Batch(cached={"z": torch.cat([z, after], dim=1)}, action=torch.randint(3, (n, 1), generator=generator))
 
 
-@pytest.fixture(scope="module")
-def learnt():
+@pytest.fixture
+def learnt(fit):
     torch.manual_seed(0)
     objective = ExpectedObjective(ExpectedError(ExpectedConfig(hidden=32), 4, ACTION), Still())
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-2)
-    for step in range(300):
-        loss, _ = objective(noisy(step))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    fit(objective, noisy, 300, learning_rate=1e-2)
     return objective
 
 

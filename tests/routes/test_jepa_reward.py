@@ -48,16 +48,11 @@ def places(step):
 
 
 @pytest.mark.parametrize("kind", ["discrete", "continuous"])
-def test_the_actor_goes_where_it_is_paid_and_the_heads_know_how_much(kind):
+def test_the_actor_goes_where_it_is_paid_and_the_heads_know_how_much(kind, fit):
     torch.manual_seed(0)
     agent, predictor = RewardAgent(CONFIG, 2, SPECS[kind]), Free(kind == "discrete")
     objective = RewardObjective(CONFIG, agent, predictor, at_home)
-    optimizer = torch.optim.AdamW(agent.parameters(), lr=3e-3)
-    for step in range(250):
-        loss, _ = objective(places(step))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    fit(objective, places, 250)
     start = torch.tensor([[1.5, 0.0], [0.0, -1.5], [-1.0, 1.0]])
     paid = torch.sigmoid(agent.reward(start)[:, 0])
     np.testing.assert_allclose(paid.detach(), at_home(start.numpy()), atol=0.1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import RenderCollection
 
 from threeworlds.routes.jepa.environment import PictureWorld
 from threeworlds.routes.jepa.model import Jepa
@@ -65,6 +66,12 @@ def test_the_last_action_tells_nothing():
     np.testing.assert_array_equal(untold, as_frames(model.predict(as_video(given), 3).video))
     world.reset(options={"video": given})
     assert (world.step(0)[0] != untold[0]).any()  # to stay is something else
+
+
+def test_it_is_filmed_as_environments_are():
+    filmed = RenderCollection(PictureWorld(made(), render_mode="rgb_array"))
+    seen = [filmed.reset(options={"video": film()})[0], filmed.step(1)[0]]
+    np.testing.assert_array_equal(filmed.render(), seen)
 
 
 def test_a_picture_begins_it_and_a_reset_begins_again():
