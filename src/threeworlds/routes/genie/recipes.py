@@ -129,11 +129,12 @@ def game() -> GenieConfig:
     """An hour on one core, 32 or 64 pixels, for filmed games: texture everywhere, and a view that follows the player.
 
     More codes, since 125 do not hold textures, and little extra weight on what moves, since all of it does. So many
-    codes are learnt sooner by their places in the code grid than one by one (docs/log.md).
+    codes are learnt sooner by their places in the code grid than one by one. Latent actions move the picture: most of
+    what changes was there before (docs/log.md).
     """
     return GenieConfig(
         tokenizer=TokenizerConfig(channels=(24, 48, 64), levels=(5, 5, 5, 5, 5), share=0.25, batch_size=2),
-        actions=LatentActionConfig(share=0.1),
+        actions=LatentActionConfig(decoder="kernels", reach=3, share=0.1),
         dynamics=DynamicsConfig(kind="diffusion", layers=5, learning_rate=9e-4, refinements=6),
     )
 
