@@ -120,6 +120,13 @@ ERRORS = {
     "bad assignment": (("train", "sora", "--set", "generator.width", "--print-config"), "KEY=VALUE"),
     "bad suffix": (("worlds", "--world", "arena", "--film", "{tmp}/film.xyz"), ".gif, .mp4, .png"),
     "nothing to score": (("score", "--out", "{tmp}/s"), "at least one"),
+    "negative seed": (("train", "sora", "--seed", "-1", "--out", "{tmp}/r"), "seed -1 given; it must be from 0"),
+    "seed too large": (("worlds", "--world", "arena", "--seed", "99999999999"), "it must be from 0 to 4294967295"),
+    "no items": (("compare", "--items", "0", "--out", "{tmp}/c"), "items 0 given; it must be at least 1"),
+    "share out of range": (
+        ("train", "sora", "--recipe", "debug", "--set", "autoencoder.share=2", "--episodes", "10", "--out", "{tmp}/r"),
+        "each must be above 0",
+    ),
 }
 
 

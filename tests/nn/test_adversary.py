@@ -2,7 +2,7 @@
 
 import torch
 
-from threeworlds.nn.adversary import judged, steepness
+from threeworlds.nn.adversary import frozen, steepness
 
 
 class Quadratic(torch.nn.Module):
@@ -18,7 +18,7 @@ class Quadratic(torch.nn.Module):
 
 def test_the_one_who_is_judged_is_moved_and_the_judge_is_not():
     critic, x = Quadratic(), torch.tensor([[1.0, 2.0]], requires_grad=True)
-    answer = judged(critic, x)
+    answer = frozen(critic)(x)
     assert answer.item() == critic(x).item() == 7.5
     answer.sum().backward()
     assert critic.weight.grad is None

@@ -73,6 +73,16 @@ def test_the_latest_are_kept():
     assert memory.cost(line(-5)[:, None], ONE) == 2.0
 
 
+def test_a_plan_that_comes_true_pushes_out_nothing():
+    memory = disappointed(kept=5)
+    before = memory.cost(line(4, 5)[:, None], ONE)
+    for _ in range(3):
+        memory.expect(line(1, 2, 3, 4, 5))
+        assert memory.compare(torch.tensor([[5.0, 0.0]]), ONE).tolist() == [False]
+    assert torch.equal(memory.cost(line(4, 5)[:, None], ONE), before)
+    assert before > 0
+
+
 def test_episodes_remember_their_own():
     """Two at once are two alone; one of them comes to where it was to come."""
     both = Memory(taken=5, kept=8, doubt=2.0)

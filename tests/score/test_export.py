@@ -85,6 +85,12 @@ def test_what_cannot_be_exported_is_refused(layout, model, cause, few, tmp_path)
         export_films(layout, few, seat("jepa", made), tmp_path, write)
 
 
+def test_films_of_an_earlier_export_are_not_mixed_with_new_ones(few, tmp_path):
+    (tmp_path / "jepa").mkdir()
+    with pytest.raises(ValueError, match="jepa holds an earlier export"):
+        export_films("worldproof", few, seat("jepa", CopyLast()), tmp_path, write)
+
+
 def test_the_command_writes_a_folder_a_route(tmp_path, monkeypatch):
     from threeworlds.cli import main
 

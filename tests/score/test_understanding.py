@@ -70,15 +70,14 @@ def test_the_probe_recovers_a_linear_map():
     np.testing.assert_allclose(read, test @ weights + 7, atol=0.02)
 
 
-def test_the_probe_is_the_solution_of_ridge_regression():
+def test_the_probe_is_the_solution_of_ridge_regression_with_a_free_intercept():
+    """Of features whose mean is not 0, as those of a part of the frames are."""
     rng = np.random.default_rng(0)
-    x, y, new = standard(rng, 10, 3, 4), rng.normal(size=(10, 3, 2)), rng.normal(size=(2, 3, 4))
-    rows = np.sqrt(probes.RIDGE * 30) * np.eye(4)  # as extra samples of least squares
-    flat = y.reshape(30, 2)
-    weights = np.linalg.lstsq(
-        np.vstack([x.reshape(30, 4), rows]), np.vstack([flat - flat.mean(0), np.zeros((4, 2))]), rcond=None
-    )[0]
-    np.testing.assert_allclose(probes.linear(x, y, new), new @ weights + flat.mean(0))
+    x, y, new = standard(rng, 10, 3, 4) + 2, rng.normal(size=(10, 3, 2)), rng.normal(size=(2, 3, 4))
+    rows = np.hstack([np.sqrt(probes.RIDGE * 30) * np.eye(4), np.zeros((4, 1))])  # as extra samples of least squares
+    ones = np.hstack([x.reshape(30, 4), np.ones((30, 1))])
+    weights = np.linalg.lstsq(np.vstack([ones, rows]), np.vstack([y.reshape(30, 2), np.zeros((4, 2))]), rcond=None)[0]
+    np.testing.assert_allclose(probes.linear(x, y, new), new @ weights[:4] + weights[4])
 
 
 def test_the_probe_leaves_out_what_does_not_apply():

@@ -96,6 +96,23 @@ def test_one_model_a_route_is_chosen_the_recipe_asked_for_first(tmp_path):
         zoo.chosen_models(tmp_path, "motion", {"sora": "base"})
 
 
+def test_another_model_takes_a_place_only_where_it_is_told_to(run, tmp_path):
+    from threeworlds.train import load_model
+    from threeworlds.train.model_files import save_model
+
+    kept = zoo.add_to_zoo(run, tmp_path / "zoo")
+    assert zoo.add_to_zoo(run, tmp_path / "zoo") == kept  # itself, again
+    model, card = load_model(run)
+    next(model.parameters()).data.add_(1)
+    save_model(tmp_path / "other", model, card)
+    before = (kept / "model.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="arena-jepa-debug holds another model; --replace"):
+        zoo.add_to_zoo(tmp_path / "other", tmp_path / "zoo")
+    assert (kept / "model.safetensors").read_bytes() == before
+    zoo.add_to_zoo(tmp_path / "other", tmp_path / "zoo", replace_other=True)
+    assert (kept / "model.safetensors").read_bytes() == (tmp_path / "other" / "model.safetensors").read_bytes()
+
+
 def test_scores_of_another_model_are_refused(run, tmp_path):
     from threeworlds.score.result import write_result
     from threeworlds.types import Result

@@ -151,6 +151,23 @@ def test_rolled_out_error_chooses_the_weights(store: ClipStore, out: Path) -> No
     assert looks == [8, 10, 12, 14, 16]
 
 
+@pytest.mark.parametrize("price", [0.2, 0.6], ids=["of one point and more", "of all that is left"])
+def test_looks_that_cost_much_leave_the_last_weights_looked_at(store: ClipStore, out: Path, price: float) -> None:
+    """A roll-out may pass the next points, which are then not looked at; the weights of the last step always are."""
+    budget = 2e6
+    side = round((price * budget / 2) ** (1 / 3))
+
+    def look(batch: Batch) -> float:
+        return float((torch.ones(side, side) @ torch.ones(side, side)).mean())
+
+    run = train_toy(store, out, route=one_stage(rollout_error=look), budget=f"{budget:.0f}flops")
+    lines = metrics(run, "00-only")
+    steps = [line["step"] for line in lines if "loss" in line]
+    looks = [line["step"] for line in lines if "rollout_error" in line]
+    assert looks[-1] == steps[-1]
+    assert len(set(looks)) == len(looks) < 5
+
+
 def test_later_weights_stay_unless_their_roll_outs_are_separably_worse() -> None:
     """Closed form: of four paired differences with mean 1 and standard deviation s, 2 s / 2 decides."""
     before = torch.tensor([1.0, 2.0, 3.0, 4.0])
@@ -331,6 +348,9 @@ def test_stage_budgets() -> None:
     }
     with pytest.raises(ValueError, match=r"shares of the budget add up to 0\.4, expected 1"):
         stage_budgets(stages[:1], Budget.parse("1000steps"), 0.2)
+    odd = [replace(stages[0], share=1.5), replace(stages[1], share=-0.5)]
+    with pytest.raises(ValueError, match=r"autoencoder 1\.5, dynamics -0\.5; each must be above 0"):
+        stage_budgets(odd, Budget.parse("1000steps"), 0.2)
     with pytest.raises(ValueError, match=r"stage names \['../x'\]"):
         stage_budgets([replace(stages[0], name="../x", share=1.0)], Budget.parse("1s"), 0.2)
 

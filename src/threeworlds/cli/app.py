@@ -35,6 +35,7 @@ from threeworlds.cli.worlds import Worlds
 from threeworlds.cli.zoo import ZooAdd, ZooList
 
 PACKAGE = "threeworlds"
+LARGEST_SEED = 2**32 - 1
 DESCRIPTION = """Train, play, plan with, score and compare the three routes to a world model: sora, genie, jepa.
 
 `threeworlds compare --out runs/compare` is the main job. `threeworlds --version` prints the version.
@@ -96,6 +97,7 @@ def obey(arguments: Sequence[str]) -> int:
     command = parse(arguments)
     show_log()
     try:
+        check_numbers(command)
         command.run()
     except Exception as error:
         if os.environ.get("THREEWORLDS_DEBUG") == "1" or not is_for_the_user(error):
@@ -106,6 +108,15 @@ def obey(arguments: Sequence[str]) -> int:
         errors.print("[bold red]interrupted[/]")
         return 130
     return 0
+
+
+def check_numbers(command: Command) -> None:
+    """A ValueError where a number that means the same in every command cannot be, before any work is done."""
+    seed, items = getattr(command, "seed", 0), getattr(command, "items", 1)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed {seed} given; it must be from 0 to {LARGEST_SEED}")
+    if items < 1:
+        raise ValueError(f"items {items} given; it must be at least 1")
 
 
 def show_log() -> None:

@@ -37,12 +37,12 @@ class Plan:
     """File to write: .mp4, .gif, or .png for eight moments side by side."""
 
     def run(self) -> None:
-        from threeworlds.cli.films import check_format, moments, write_film
+        from threeworlds.cli.films import check_target, moments, write_film
         from threeworlds.cli.overrides import world_options
         from threeworlds.score.journey import checked_world, film, travel
         from threeworlds.train import load_model
 
-        check_format(self.out)
+        check_target(self.out)
         model, card = load_model(self.checkpoint)
         world = checked_world(model, card.spec, self.mode)
         journey = travel(

@@ -83,13 +83,13 @@ class Play:
 
     def _check(self) -> None:
         """What can be told to be wrong before anything is loaded."""
-        from threeworlds.cli.films import check_format
+        from threeworlds.cli.films import check_target
         from threeworlds.worlds import COLLECTIONS, WORLDS
 
         if self.headless < 0:
             raise ValueError(f"--headless {self.headless}: steps to film, at least 1; 0 opens the page")
         if self.headless:
-            check_format(self.out)
+            check_target(self.out)
         if not 0 <= self.port < 65536:
             raise ValueError(f"--port {self.port}: allowed: 1 to 65535, or 0 for any that is free")
         if self.refinements is not None and self.refinements < 1:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -83,15 +84,14 @@ class Train:
     def _clips(self, out: Path) -> ClipStore:
         from threeworlds.cli.overrides import world_options
         from threeworlds.data import ClipStore
-        from threeworlds.score.clips import generate
+        from threeworlds.score.clips import generate, made_once
 
         if self.data is not None:
             return ClipStore.open(self.data)
-        made = out / "clips"
-        if made.exists():  # the store appears only when it is complete
-            return ClipStore.open(made)
         options = world_options(self.world, self.option)
-        return generate(self.world, made, episodes=self.episodes, seed=self.seed, options=options)
+        asked: dict[str, Any] = {"episodes": self.episodes, "seed": self.seed, "options": options}
+        make = partial(generate, self.world, out / "clips", **asked)
+        return made_once(out / "clips", {"world": self.world, **asked}, make)
 
 
 def print_spent(run: TrainedRun) -> None:

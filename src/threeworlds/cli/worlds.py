@@ -40,9 +40,10 @@ class Worlds:
             self._film(self.world)
 
     def _film(self, world: str) -> None:
-        from threeworlds.cli.films import write_film
+        from threeworlds.cli.films import check_target, write_film
         from threeworlds.worlds import COLLECTIONS, collect
 
+        check_target(self.film)
         if world in COLLECTIONS:
             (clip,) = COLLECTIONS[world].collect(episodes=1, seed=self.seed, size=self.size)
         else:

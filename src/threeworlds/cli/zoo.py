@@ -20,11 +20,13 @@ class ZooAdd:
     """Folder of the zoo."""
     result: Path | None = None
     """A result.json in which this model was scored: its scores go into the card."""
+    replace: bool = False
+    """Put it in the place of another model of that name."""
 
     def run(self) -> None:
         from threeworlds.score.zoo import add_to_zoo
 
-        say(f"{add_to_zoo(self.run_folder, self.zoo, result=self.result)}")
+        say(f"{add_to_zoo(self.run_folder, self.zoo, result=self.result, replace_other=self.replace)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,22 @@
-"""What two networks that work against each other need to be trained by one loss and one optimizer."""
+"""What networks that learn from each other's answers need to be trained by one loss and one optimizer."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 
-def judged(critic: nn.Module, *given: Tensor) -> Tensor:
-    """``critic(*given)``, through which gradients reach what is given, and not the critic's own weights.
+def frozen(module: nn.Module) -> Callable[..., Tensor]:
+    """The module as it is now, as a function: gradients reach what it is given, and not its own weights.
 
-    So the one who is judged can be told how to please the critic in the same backward pass that teaches the critic
-    otherwise, on ``given.detach()``.
+    So who is judged by a critic can be told how to please it in the same backward pass that teaches the critic
+    otherwise, on ``given.detach()``; and an actor can descend a cost through a world model that does not learn.
     """
-    fixed = {name: value.detach() for name, value in critic.named_parameters()}
-    answer: Tensor = functional_call(critic, fixed, given)
-    return answer
+    weights = {name: weight.detach() for name, weight in module.named_parameters()}
+    return lambda *given: functional_call(module, weights, given)
 
 
 def steepness(critic: nn.Module, answer: Tensor, x: Tensor, *given: Tensor, step: float = 0.01) -> Tensor:

@@ -45,7 +45,7 @@ class Memory:
         refuted = wrong[:, None] & (off > AWAY * self.taken)
         new = torch.where(refuted[..., None], self.expected, torch.inf)
         old = () if self.refuted is None else (self.refuted,)
-        self.refuted = torch.cat([new, *old], dim=1)[:, : self.kept]
+        self.refuted = latest(torch.cat([new, *old], dim=1), self.kept)
         return wrong
 
     def cost(self, ahead: Tensor, stride: Tensor) -> Tensor:
@@ -62,3 +62,9 @@ class Memory:
         if ahead.shape[1] < self.taken:
             raise ValueError(f"a plan of {ahead.shape[1]} steps, of which {self.taken} are to be taken")
         self.expected = ahead[:, : self.taken]
+
+
+def latest(refuted: Tensor, count: int) -> Tensor:
+    """The first ``count`` of [b, m, d] that are there: what is infinitely far away takes no place of one that is."""
+    order = refuted.isinf().any(-1).int().argsort(dim=1, stable=True)[:, :count]
+    return refuted.gather(1, order[..., None].expand(-1, -1, refuted.shape[-1]))

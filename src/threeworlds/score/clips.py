@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from threeworlds.score.result import write_atomically
 from threeworlds.types import EMPTY
 
 if TYPE_CHECKING:
     from threeworlds.data import ClipStore
+
+
+def made_once(folder: Path, asked: Mapping[str, Any], make: Callable[[], ClipStore]) -> ClipStore:
+    """The clips in ``folder``: those that are there, if they were asked for in the same words, or else made now.
+
+    What was asked for stands in a file beside the folder.
+    Raises ValueError where the clips there were asked for otherwise.
+    """
+    from threeworlds.data import ClipStore
+
+    asked = json.loads(json.dumps(asked, default=str))
+    note = folder.with_suffix(".json")
+    if not folder.exists():
+        write_atomically(note, json.dumps(asked, indent=1) + "\n")
+        return make()
+    before = json.loads(note.read_text()) if note.exists() else asked
+    other = sorted(key for key in {*before, *asked} if before.get(key) != asked.get(key))
+    if other:
+        told = "; ".join(f"{key} was {before.get(key)!r}, now {asked.get(key)!r}" for key in other)
+        raise ValueError(f"{folder} holds other clips: {told}. Take another folder, or the settings of before")
+    return ClipStore.open(folder)
 
 
 def generate(

@@ -7,6 +7,7 @@ stands for. It is kept beside the checkpoint as ``codes.json``.
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     from threeworlds.data import ClipStore
     from threeworlds.types import ClipSpec
+
+logger = logging.getLogger(__name__)
 
 FILE = "codes.json"
 LABELLED = 200  # steps with true actions that name the codes, unless asked otherwise
@@ -68,6 +71,10 @@ def name_codes(codes: np.ndarray, actions: np.ndarray, n_codes: int, names: tupl
     if codes.shape != actions.shape or codes.size == 0:
         raise ValueError(f"{codes.shape} codes and {actions.shape} actions; needed: one action for each code")
     table = count(codes, actions, n_codes, len(names))
+    unseen = [name for name, steps in zip(names, table.sum(0), strict=True) if not steps]
+    if unseen:
+        told = ", ".join(unseen)
+        logger.warning("%d labelled steps have no %s: the codes of these are guesses; label more", codes.size, told)
     return CodeNames(
         names=tuple(names),
         action_of_code=tuple(meanings(table).tolist()),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threeworlds import __version__
 from threeworlds.score import estimate
-from threeworlds.score.clips import generate
+from threeworlds.score.clips import generate, made_once
 from threeworlds.score.exam import Entrant, build_exam
 from threeworlds.score.result import read_result, write_result
 from threeworlds.score.scorecard import QUESTIONS, make_entrant, run_score, write_scorecard
@@ -141,8 +141,8 @@ def _compare(
         logger.info("training %s for %s", name, budget)
         run = train(first, budget, out / "models" / name, rate)
         further = [train(s, budget, out / "models" / seed_name(name, s), rate) for s in others]
-        siblings = tuple(_seat(name, other, options.seed) for other in further)
-        entrants.append(replace(_seat(name, run, options.seed), siblings=siblings, trials=trials))
+        siblings = tuple(_seat(name, other) for other in further)
+        entrants.append(replace(_seat(name, run), siblings=siblings, trials=trials))
         curves |= {f"{name}/{stage}": curve for stage, curve in run.curves.items()}
     exam = build_exam(store, items=options.items, seed=options.seed, options=options.world_options)
     data = {
@@ -221,20 +221,22 @@ def open_clips(options: CompareOptions) -> ClipStore:
     from threeworlds.data import ClipStore, ingest
 
     path = options.out / "clips"
-    if path.exists():
-        return ClipStore.open(path)
     if options.video is None:
-        return generate(
-            options.world,
-            path,
-            episodes=EPISODES,
-            seed=options.seed,
-            size=options.size,
-            options=options.world_options,
-        )
-    size = options.size or VIDEO_SIZE
-    ingest(options.video, path, size=(size, size))
-    return ClipStore.open(path)
+        asked: dict[str, Any] = {
+            "episodes": EPISODES,
+            "seed": options.seed,
+            "size": options.size,
+            "options": options.world_options,
+        }
+        make = partial(generate, options.world, path, **asked)
+        return made_once(path, {"world": options.world, **asked}, make)
+    video, size = options.video, options.size or VIDEO_SIZE
+
+    def read() -> ClipStore:
+        ingest(video, path, size=(size, size))
+        return ClipStore.open(path)
+
+    return made_once(path, {"video": video.resolve(), "size": size}, read)
 
 
 def data_facts(store: ClipStore, options: CompareOptions) -> dict[str, Any]:
@@ -366,9 +368,9 @@ def _train(
     )
 
 
-def _seat(name: str, run: TrainedRun, seed: int) -> Entrant:
+def _seat(name: str, run: TrainedRun) -> Entrant:
     from threeworlds.train import load_model
 
     model, card = load_model(run.path)  # what is scored is what was written
-    entrant = make_entrant(model, card, run.path, seed)
+    entrant = make_entrant(model, card, run.path)
     return replace(entrant, route=name, variant_of=card.route if name != card.route else "")

@@ -17,6 +17,7 @@ from torch import Tensor
 from threeworlds.score.code_names import LABELLED, commands, count
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
+from threeworlds.score.hallucination import simulated
 from threeworlds.score.prediction import bodies, controls_of, predict, psnr, squared_error
 from threeworlds.score.stats import Interval, wilson
 from threeworlds.types import Plays, Predicts, Refines, Tokenizes
@@ -323,7 +324,7 @@ def _right_against_wrong(exam: Exam, steered: Sequence[Entrant], absent: dict[st
             protocol=f"{told}: the right one gives the smaller error in the next frame; a tie is half a win{passes}",
             values=wins,
             floors={"chance": np.full(len(exam.future), 0.5)} if wins else {},
-            intervals={route: wilson(int(won.sum()), len(won)) for route, won in wins.items()},
+            intervals={route: _interval(won) for route, won in wins.items()},
             absent=absent,
         ),
         Measured(
@@ -369,11 +370,14 @@ def _commands(exam: Exam, steered: Sequence[Entrant], absent: dict[str, str]) ->
         obeyed[entrant.route] = _rates(exam, predict(entrant, exam, told, HELD), commands)
         ignored[entrant.route] = _rates(exam, predict(entrant, exam, None, HELD), commands)
         films += _play_films(exam, entrant, commands)
-    simulated = {"the simulator": _rates(exam, _simulated(exam, commands), commands)}
-    return _obedience(obeyed, ignored, simulated, absent, _passes(steered)), films
+    assert exam.test.state is not None
+    held = [exam.spec.action.names.index(command or "stay") for command in commands]
+    true = simulated(exam, exam.test.state[:, GIVEN - 1].numpy(), HELD, held)
+    best = {"the simulator": _rates(exam, true, commands)}
+    return _obedience(obeyed, ignored, best, absent, _passes(steered)), films
 
 
-def _obedience(obeyed: Rates, ignored: Rates, simulated: Rates, absent: dict[str, str], passes: str) -> list[Measured]:
+def _obedience(obeyed: Rates, ignored: Rates, best: Rates, absent: dict[str, str], passes: str) -> list[Measured]:
     """Both rates, under the commands, under none, and in the world itself."""
     held = f"a direction with room for it is commanded for {HELD} steps ({LABELLED} labelled steps name the latent "
     each = f"part of the steps in which the avatar goes that way, by more than {STEP:.3f} of the box"
@@ -390,7 +394,7 @@ def _obedience(obeyed: Rates, ignored: Rates, simulated: Rates, absent: dict[str
             protocol=f"{held}actions); {text}{passes}",
             values={route: rates[metric] for route, rates in obeyed.items()},
             own_floors={route: ("no command", rates[metric]) for route, rates in ignored.items()},
-            ceilings={name: rates[metric] for name, rates in simulated.items()},
+            ceilings={name: rates[metric] for name, rates in best.items()},
             intervals={route: _interval(rates[metric]) for route, rates in obeyed.items()},
             absent=absent,
         )
@@ -467,18 +471,6 @@ def _obeyed(moved: np.ndarray, commands: Sequence[str | None], least: float) -> 
 def _avatar(exam: Exam, video: Tensor) -> np.ndarray:
     assert exam.world is not None and exam.world.locate is not None
     return bodies(exam.world.locate, video)["avatar"]
-
-
-def _simulated(exam: Exam, commands: Sequence[str | None]) -> Tensor:
-    """What the world itself does under the commands, [n, HELD, c, h, w]."""
-    assert exam.world is not None and exam.test.state is not None
-    simulator, frames = exam.world.simulator(**exam.options), []
-    for state, command in zip(exam.test.state[:, GIVEN - 1].numpy(), commands, strict=True):
-        simulator.load(state)
-        action = exam.spec.action.names.index(command or "stay")
-        states = np.stack([simulator.step(action) for _ in range(HELD)])
-        frames.append(exam.world.render(states, exam.spec.height))
-    return torch.from_numpy(np.stack(frames)).movedim(-1, 2).float() / 127.5 - 1
 
 
 def _play_films(exam: Exam, entrant: Entrant, commands: Sequence[str | None]) -> list[Any]:

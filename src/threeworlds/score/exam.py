@@ -140,11 +140,12 @@ def build_exam(
     options: Mapping[str, Any] | None = None,
     helpers: ClipStore | None = None,
     split: str = "test",
+    probes: int = PROBE_EPISODES,
 ) -> Exam:
     """Draw the windows. Short clips shorten the horizon; ``items`` is cut to the held-out episodes there are.
 
     ``helpers``: clips whose training split probes and code maps may use; None: the store's own. ``split``: what
-    ``Exam.test`` is drawn from.
+    ``Exam.test`` is drawn from. ``probes``: training windows, one an episode.
     """
     from threeworlds.data import Windows
 
@@ -162,7 +163,7 @@ def build_exam(
         spec=store.spec,
         world=WORLDS.get(store.spec.world),
         test=windows(split).read(episodes, starts),
-        train=windows("train", helpers or store).fixed(PROBE_EPISODES, seed),
+        train=windows("train", helpers or store).fixed(probes, seed),
         groups=tuple(store.clip(int(i)).group or f"episode {i}" for i in episodes),
         seed=seed,
         opening=_opening(store, items, seed, split) if store.spec.captioned else None,

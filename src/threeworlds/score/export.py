@@ -32,10 +32,13 @@ VERSION = "0.1-provisional"  # of worldproof's folders
 def export_films(layout: str, exam: Exam, entrant: Entrant, out: Path, write: Write) -> int:
     """Write one film an item into ``out``/ROUTE and tell how many.
 
-    Raises ValueError where there is no such layout, or the model cannot make what it holds.
+    Raises ValueError where there is no such layout, the model cannot make what it holds, or films of an earlier export
+    are there: a benchmark would take them for some of these.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout {layout!r}; allowed: {', '.join(LAYOUTS)}")
+    if (out / entrant.route).exists():
+        raise ValueError(f"{out / entrant.route} holds an earlier export; choose another folder")
     return LAYOUTS[layout](exam, entrant, out, write)
 
 

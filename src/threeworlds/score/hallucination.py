@@ -31,7 +31,7 @@ from threeworlds.score.prediction import CHUNK
 from threeworlds.score.stats import wilson
 from threeworlds.types import Predicts, Reconstructs
 from threeworlds.worlds import World
-from threeworlds.worlds.base import Law
+from threeworlds.worlds.base import Action, Law
 from threeworlds.worlds.locate import centroids, clear_weights
 
 VERSION = "1"
@@ -89,14 +89,14 @@ def roll_on(entrant: Entrant, given: Tensor, seed: int) -> Tensor:
     return film
 
 
-def simulated(exam: Exam, states: np.ndarray, frames: int) -> Tensor:
-    """The world itself, left alone from ``states`` [n, s] on: [n, frames, c, h, w]."""
+def simulated(exam: Exam, states: np.ndarray, frames: int, held: Sequence[Action] | None = None) -> Tensor:
+    """The world itself from ``states`` [n, s] on, each item's action held, or left alone: [n, frames, c, h, w]."""
     assert exam.world is not None
     simulator, films = exam.world.simulator(**exam.options), []
     still = 0 if exam.spec.action.kind != "continuous" else np.zeros(exam.spec.action.size, np.float32)
-    for state in states:
+    for state, action in zip(states, held or [still] * len(states), strict=True):
         simulator.load(state)
-        passed = np.stack([simulator.step(still) for _ in range(frames)])
+        passed = np.stack([simulator.step(action) for _ in range(frames)])
         films.append(exam.world.render(passed, exam.spec.height))
     return torch.from_numpy(np.stack(films)).movedim(-1, 2).float() / 127.5 - 1
 

@@ -224,4 +224,5 @@ def _measured(labels: int, told: str, values: Any, floors: Any, ceilings: Any, a
         ceilings=ceilings,
         absent=absent,
         statistic=ratio,
+        windows=False,
     )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.films import film_of, to_uint8
+from threeworlds.score.hallucination import simulated
 from threeworlds.score.prediction import CHUNK, SHOWN, bodies, psnr, squared_error
 from threeworlds.types import Predicts, Reconstructs
 
@@ -36,7 +37,8 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
     if exam.world is None or exam.world.locate is None or "stay" not in exam.spec.action.names:
         why = {e.route: "no simulator in which an avatar can stay" for e in able}
         return Answers(measured=(_measured(METRICS[0][:-1], {}, {}, {}, {**why, **absent}),))
-    truth = passive_truth(exam)
+    assert exam.test.state is not None
+    truth = simulated(exam, exam.test.state[:, GIVEN - 1].numpy(), AHEAD)
     made = {e.route: let_run(e, exam) for e in able}
     naive = {"frozen world": exam.given[:, -1:].expand_as(truth), "another clip": truth.roll(1, 0)}
     best = {e.route: e.model.reconstruct(truth).clamp(-1, 1) for e in able if isinstance(e.model, Reconstructs)}
@@ -46,18 +48,6 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
         ceilings = {route: ("its own reconstruction", judge(film)) for route, film in best.items()}
         measured.append(_measured(metric, values, {floor: judge(naive[floor])}, ceilings, absent))
     return Answers(measured=tuple(measured), films=tuple(_films(exam, truth, made)))
-
-
-def passive_truth(exam: Exam) -> Tensor:
-    """What the world does when the avatar stays, [n, AHEAD, c, h, w]."""
-    assert exam.world is not None and exam.test.state is not None
-    simulator, stay = exam.world.simulator(**exam.options), exam.spec.action.names.index("stay")
-    frames = []
-    for state in exam.test.state[:, GIVEN - 1].numpy():
-        simulator.load(state)
-        states = np.stack([simulator.step(stay) for _ in range(AHEAD)])
-        frames.append(exam.world.render(states, exam.spec.height))
-    return torch.from_numpy(np.stack(frames)).movedim(-1, 2).float() / 127.5 - 1
 
 
 def let_run(entrant: Entrant, exam: Exam) -> Tensor:

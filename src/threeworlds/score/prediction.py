@@ -157,7 +157,7 @@ def _metrics(
     alike = {name: similar(video) for name, video in {**videos, **floors}.items()}
     above = {name: similar(video) for name, video in best.items()}
     found += _by_horizon(exam, prefix + "ssim", "0 to 1", "higher", protocol, alike, videos, floors, above, absent)
-    return found + _position_metrics(exam, videos, floors, best, absent, prefix, protocol)
+    return found + _position_metrics(exam, videos, best, absent, prefix, protocol)
 
 
 def _by_horizon(
@@ -234,7 +234,7 @@ def _perceptual_metrics(
 
 
 def _position_metrics(
-    exam: Exam, videos: Videos, floors: Videos, best: Videos, absent: Mapping[str, str], prefix: str, protocol: str
+    exam: Exam, videos: Videos, best: Videos, absent: Mapping[str, str], prefix: str, protocol: str
 ) -> list[Measured]:
     """Mean distance of the bodies from where they should be, in units of the box's side."""
     if exam.world is None or exam.world.weights is None:

@@ -37,9 +37,13 @@ def linear(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndar
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Features [s, d] and targets [s, k] of s samples -> read values [..., k] of features [..., d]."""
-    gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
-    return asked @ np.linalg.solve(gram, x.T @ (y - y.mean(0))) + y.mean(0)
+    """Features [s, d] and targets [s, k] of s samples -> read values [..., k] of features [..., d].
+
+    The intercept is free: the penalty is on slopes alone.
+    """
+    mean, centred = x.mean(0), x - x.mean(0)
+    gram = centred.T @ centred + RIDGE * len(x) * np.eye(x.shape[1])
+    return (asked - mean) @ np.linalg.solve(gram, centred.T @ (y - y.mean(0))) + y.mean(0)
 
 
 def small_network(train: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndarray:

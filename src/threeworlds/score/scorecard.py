@@ -28,7 +28,7 @@ from threeworlds.score.exam import (
 )
 from threeworlds.score.films import write_films
 from threeworlds.score.machine import describe_machine
-from threeworlds.score.result import write_result
+from threeworlds.score.result import SCHEMA, write_result
 from threeworlds.score.seeds import pooled, seeds_of, teams_of
 from threeworlds.types import Difference, Film, Result, Row
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from threeworlds.data import ClipStore
     from threeworlds.train import Card
 
-SCHEMA = "threeworlds.result/1"
 # Each a module of this package with `ask(exam, entrants)`; the report shows a new one without change. `VERSION` is that
 # of its protocol, and stands in every row: it rises with what is given, asked, or how answers are judged.
 QUESTIONS = (
@@ -187,22 +186,24 @@ def route_facts(entrant: Entrant) -> dict[str, Any]:
     }
 
 
-def entrant_of(path: Path, seed: int) -> tuple[Entrant, Card]:
+def entrant_of(path: Path) -> tuple[Entrant, Card]:
     """A trained model from its folder, and its untrained twin."""
     from threeworlds.train import load_model
 
     model, card = load_model(path)
-    return make_entrant(model, card, path, seed), card
+    return make_entrant(model, card, path), card
 
 
-def make_entrant(model: Any, card: Card, path: Path, seed: int) -> Entrant:
-    """Seat a model at the exam. The twin's first weights come from another seed than the model's."""
+def make_entrant(model: Any, card: Card, path: Path) -> Entrant:
+    """Seat a model at the exam. Its twin's weights come from another seed than its own, and each seed has its own twin:
+    models of several seeds are measured against as many untrained ones.
+    """
     import torch
 
     from threeworlds.routes import get_route
 
     with torch.random.fork_rng():
-        torch.manual_seed(seed + 1_000_003)
+        torch.manual_seed(card.seed + 1_000_003)
         untrained = get_route(card.route).build(card.config, card.spec).eval()
     return Entrant(
         route=card.route,
@@ -239,7 +240,7 @@ def seated(options: SeatOptions) -> Iterator[tuple[Exam, list[Entrant], Mapping[
 
     Raises ValueError where two models are of one route, or were trained on another world or size.
     """
-    pairs = [entrant_of(path, options.seed) for path in options.checkpoints]
+    pairs = [entrant_of(path) for path in options.checkpoints]
     names = [entrant.route for entrant, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"two checkpoints of one route: {', '.join(names)}; score them one at a time")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from threeworlds.score.exam import RESAMPLES, Answers, Entrant, Exam, Measured, groups_of
-from threeworlds.score.stats import interquartile_mean, probability_of_improvement, seeds_interval
+from threeworlds.score.stats import Interval, interquartile_mean, probability_of_improvement, seeds_interval
 from threeworlds.types import Reference, Row
 
 SHOWN = {  # question, metric -> what it is called where it stands for a route
@@ -86,11 +86,21 @@ def merged(parts: Sequence[Measured], seeds: str) -> Measured:
         ceilings=stacked(lambda part: part.ceilings),
         own_floors=named(lambda part: part.own_floors),
         own_ceilings=named(lambda part: part.own_ceilings),
-        intervals={},
+        intervals=boundless(parts),
         statistic=over_seeds if own else mean_of_means,
         seeds=seeds,
         protocol=f"{first.protocol}. The mean over models of the seeds {seeds}",
     )
+
+
+def boundless(parts: Sequence[Measured]) -> dict[str, Interval]:
+    """What has no bounds for any seed, by its protocol, has none for all: the mean over seeds."""
+    found = {}
+    for route in parts[0].intervals:
+        each = [part.intervals[route] for part in parts if route in part.intervals]
+        if len(each) == len(parts) and all(np.isnan(one.low) for one in each):
+            found[route] = replace(each[0], value=float(np.mean([one.value for one in each])))
+    return found
 
 
 def stack(items: Sequence[Any], measured: Measured) -> tuple[np.ndarray, ...]:

@@ -51,7 +51,13 @@ def ask(exam: Exam, entrants: Sequence[Entrant]) -> Answers:
 def _measured(
     kind: str, values: dict[str, Scores], floors: dict[str, Scores], absent: dict[str, str]
 ) -> list[Measured]:
-    common: dict[str, Any] = {"question": "surprise", "direction": "higher", "absent": absent, "values": values}
+    common: dict[str, Any] = {
+        "question": "surprise",
+        "direction": "higher",
+        "absent": absent,
+        "values": values,
+        "windows": False,
+    }
     event = kind.replace("_", " ")
     return [
         Measured(

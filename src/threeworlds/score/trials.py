@@ -123,7 +123,8 @@ def free_error(run: TrainedRun, store: ClipStore) -> tuple[float | None, Ledger]
 
     start, meter = time.monotonic(), FlopMeter()
     model, card = load_model(run.path)
-    exam, entrant = build_exam(store, items=LOOK, seed=card.seed, split="val"), Entrant(route=card.route, model=model)
+    exam = build_exam(store, items=LOOK, seed=card.seed, split="val", probes=1)  # nothing here is fitted
+    entrant = Entrant(route=card.route, model=model)
     video = meter.run("look", lambda: predict(entrant, exam, controls_of(entrant, exam)))
     error = float(squared_error(video, exam.future).mean())
     spent = Ledger(flops=meter.total, seconds=time.monotonic() - start)

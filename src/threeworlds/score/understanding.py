@@ -22,7 +22,7 @@ from threeworlds.score.exam import GIVEN, Answers, Entrant, Exam, Measured
 from threeworlds.score.probes import Probe, attentive, linear, small_network
 from threeworlds.types import Imagines, Represents
 
-VERSION = "2"
+VERSION = "3"
 CHUNK = 50
 FLOOR = "untrained encoder"
 STILL = "no change"  # the floor of what is foreseen: the state of the last given frame, taken for the one to come

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,11 +28,12 @@ class Kept:
     flops: float  # of its training
 
 
-def add_to_zoo(run: Path, zoo: Path = ZOO, *, result: Path | None = None) -> Path:
-    """Copy the model of a run folder into the zoo, over an older one of the same world, route and recipe.
+def add_to_zoo(run: Path, zoo: Path = ZOO, *, result: Path | None = None, replace_other: bool = False) -> Path:
+    """Copy the model of a run folder into the zoo, as WORLD-ROUTE-RECIPE.
 
     ``result``: a result.json in which this model was scored; its scores go into the card.
-    Raises ModelFileError where the run holds no sound model, ValueError where ``result`` does not speak of it.
+    Raises ModelFileError where the run holds no sound model, ValueError where ``result`` does not speak of it or, but
+    for ``replace_other``, where the zoo holds another model by that name.
     """
     from threeworlds.train import load_model
     from threeworlds.train.model_files import save_model
@@ -40,13 +42,23 @@ def add_to_zoo(run: Path, zoo: Path = ZOO, *, result: Path | None = None) -> Pat
     if result is not None:
         card = replace(card, scores=scores_of(read_result(result), card.route, run.name))
     folder = zoo / f"{card.spec.world or 'video'}-{card.route}-{card.recipe}"
+    if folder.exists() and not replace_other and not _same_weights(run, folder):
+        raise ValueError(f"{folder} holds another model; --replace puts this one in its place")
     save_model(folder, model, card)
     return folder
 
 
+def _same_weights(first: Path, second: Path) -> bool:
+    old, new = first / "model.safetensors", second / "model.safetensors"
+    return old.exists() and new.exists() and filecmp.cmp(old, new, shallow=False)
+
+
 def scores_of(result: Result, route: str, checkpoint: str) -> dict[str, float]:
     """ "question/metric" -> value, of one model in a result."""
-    own = [row for row in result.rows if (row.route, row.checkpoint) == (route, checkpoint) and row.value is not None]
+    scored = [
+        row for row in result.rows if (row.route, row.checkpoint) == (route, checkpoint) and row.value is not None
+    ]
+    own = [row for row in scored if not row.seeds and row.question not in ("budget", "seeds")]  # of this model alone
     if not own:
         raise ValueError(f"the result holds no score of {route} from the folder {checkpoint!r}")
     return {f"{row.question}/{row.metric}": float(row.value) for row in own if row.value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
@@ -46,16 +47,22 @@ class Card:
 
 
 def save_model(path: Path, model: nn.Module, card: Card) -> None:
-    """Write the model's weights and its card into the folder ``path``."""
+    """Write the model's weights and its card into the folder ``path``.
+
+    The config is written last and taken away first, and without it there is no model: what a write that was stopped
+    leaves is not taken for one.
+    """
     path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").unlink(missing_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in unique_state(model).items()}
     save_file(weights, path / "model.safetensors")
-    config = {"route": card.route, "recipe": card.recipe, "config": asdict(card.config), "spec": asdict(card.spec)}
-    _write_json(path / "config.json", {"schema": SCHEMA, **config})
     ledger = {stage: asdict(value) for stage, value in card.ledger.items()}
     rest = ("recipe", "seed", "data_hash", "split_hash", "command")
     plain = {name: getattr(card, name) for name in rest}
     _write_json(path / "card.json", {"schema": SCHEMA, **plain, "ledger": ledger, "scores": dict(card.scores)})
+    shutil.copymode(path / "card.json", path / "model.safetensors")  # safetensors lets nobody else read it
+    config = {"route": card.route, "recipe": card.recipe, "config": asdict(card.config), "spec": asdict(card.spec)}
+    _write_json(path / "config.json", {"schema": SCHEMA, **config})
 
 
 def load_model(path: str | Path) -> tuple[nn.Module, Card]:

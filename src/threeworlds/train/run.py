@@ -169,6 +169,9 @@ def stage_budgets(stages: list[Stage], budget: Budget, helper_share: float) -> d
     names = [stage.name for stage in stages]
     if len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names):
         raise ValueError(f"stage names {names}: expected different names of a-z, 0-9, _ and -")
+    if not all(stage.share > 0 for stage in stages):
+        told = ", ".join(f"{stage.name} {stage.share:g}" for stage in stages)
+        raise ValueError(f"shares of the budget: {told}; each must be above 0")
     own = sum(stage.share for stage in stages if not stage.helper)
     if abs(own - 1) > 1e-6:
         raise ValueError(f"the stages' shares of the budget add up to {own:g}, expected 1: {names}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 logger = logging.getLogger("threeworlds.train")
@@ -50,15 +49,19 @@ def watch_tokens(tokens: Tensor) -> None:
 
 
 class CollapseWatch:
-    """Running means of the signs. Warns once they have had time to rise, and again while they have not."""
+    """Running means of the signs. Warns once they have had time to rise, and again while they have not.
+
+    A run that is resumed gives them that time anew. So nothing that is kept of a run may hang on them: its metrics hold
+    the signs of each step.
+    """
 
     def __init__(self, advice: str = "") -> None:
         """``advice``: said after what is wrong."""
         self.steps, self.advice = 0, advice and f"; {advice}"
         self.means: dict[str, float] = {}
 
-    def look(self, signs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One training step's signs -> the metric ``collapsed``: 1 or 0."""
+    def look(self, signs: Mapping[str, Tensor]) -> None:
+        """One training step's signs."""
         self.steps += 1
         for name, value in signs.items():
             self.means[name] = MEMORY * self.means.get(name, float(value)) + (1 - MEMORY) * float(value)
@@ -68,4 +71,3 @@ class CollapseWatch:
             logger.warning(
                 "latent actions have collapsed or not formed after %d steps: %s%s", self.steps, signs_of_it, self.advice
             )
-        return {"collapsed": torch.tensor(float(bool(wrong)))}

@@ -88,13 +88,13 @@ class Dynamics(nn.Module):
         """No action leads to the first frame; some clips train without any."""
         codes = codes.clone()
         codes[:, 0] = self.null
-        codes[torch.rand(len(codes)) < self.config.action_dropout] = self.null
+        codes[torch.rand(len(codes)).to(codes.device) < self.config.action_dropout] = self.null
         return codes
 
     def corrupt(self, tokens: Tensor) -> Tensor:
         """Some tokens replaced by random ones: in play, not all of the past will be right."""
         random = torch.randint_like(tokens, self.values)
-        return torch.where(torch.rand(tokens.shape) < self.config.corruption, random, tokens)
+        return torch.where(torch.rand(tokens.shape).to(tokens.device) < self.config.corruption, random, tokens)
 
     def guided(self, given: Tensor, free: Tensor) -> Tensor:
         """Away from what would come without the action (classifier-free guidance, arXiv 2207.12598)."""
@@ -131,7 +131,7 @@ class MaskedDynamics(Dynamics):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
         past, aims = self.corrupt(self._rehearse(tokens, codes))[:, :-1], tokens[:, 1:]
-        hidden = hidden_tokens(aims.shape)
+        hidden = hidden_tokens(aims.shape).to(aims.device)
         drafts = torch.where(hidden, self.mask, self.corrupt(aims))
         logits = self.read_out(self._drafted(past, drafts, codes)[hidden], self.codebook)
         loss = F.cross_entropy(logits, aims[hidden])
@@ -148,7 +148,7 @@ class MaskedDynamics(Dynamics):
         if not count:
             return tokens
         some, aims = tokens[:count], tokens[:count, 1:]
-        hidden = hidden_tokens(aims.shape)
+        hidden = hidden_tokens(aims.shape).to(aims.device)
         z = self._drafted(some[:, :-1], torch.where(hidden, self.mask, aims), codes[:count])
         guessed = torch.distributions.Categorical(logits=self.read_out(z, self.codebook)).sample()
         rehearsed = torch.cat([some[:, :1], torch.where(hidden, guessed, aims)], dim=1)
@@ -202,6 +202,7 @@ class MaskedDynamics(Dynamics):
             self.mask,
             self.config.temperature,
             generator,
+            code.device,
         )
         return tokens[:, 0], self._states(tokens, code[:, None], past, time)[1]
 
@@ -314,9 +315,10 @@ def fill(
     mask: int,
     temperature: float,
     generator: torch.Generator,
+    device: torch.device | None = None,
 ) -> Tensor:
     """Tokens [b, 1, n] from none known: each pass keeps those it is surest of (MaskGIT, arXiv 2202.04200, 3.2)."""
-    tokens, count = torch.full(shape, mask), shape[-1]
+    tokens, count = torch.full(shape, mask, device=device), shape[-1]
     for step in range(passes):
         sampled, confidence = draw(logits_of(tokens), temperature, generator)
         known = tokens != mask
@@ -333,7 +335,7 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tupl
     log_p = logits.log_softmax(-1)
     noisy = log_p
     if temperature > 0:
-        uniform = torch.rand(logits.shape, generator=generator).clamp_min(1e-9)
+        uniform = torch.rand(logits.shape, generator=generator).to(logits.device).clamp_min(1e-9)
         noisy = log_p - temperature * (-uniform.log()).log()
     sampled = noisy.argmax(-1)
     return sampled, log_p.gather(-1, sampled[..., None])[..., 0]

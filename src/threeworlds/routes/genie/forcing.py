@@ -43,7 +43,8 @@ class DiffusionDynamics(Dynamics):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         tokens, codes = batch.cached["tokens"].long(), self.hide_actions(batch.cached["code"].long())
-        x_1, level = self.codebook[tokens], noise_levels(len(codes), codes.shape[1], self.config.clean)
+        level = noise_levels(len(codes), codes.shape[1], self.config.clean).to(codes.device)
+        x_1 = self.codebook[tokens]
         time = level[..., None, None]
         given = (level == 1)[..., None, None]
         x_t = torch.where(given, self.codebook[self.corrupt(tokens)], STRAIGHT.point(torch.randn_like(x_1), x_1, time))
@@ -84,15 +85,16 @@ class DiffusionDynamics(Dynamics):
         shape = (len(code), 1, self.grid[0] * self.grid[1], self.codebook.shape[1])
 
         def velocity(x: Tensor, t: float) -> Tensor:
-            level = torch.full(codes.shape, t)
+            level = torch.full(codes.shape, t, device=codes.device)
             clean = self.estimate(x, level, codes, past, time)[0]
             if self.config.guidance != 1:
                 clean = self.guided(clean, self.estimate(x, level, torch.full_like(codes, self.null), past, time)[0])
             return STRAIGHT.velocity(clean, x, level[..., None, None])
 
-        x = euler(velocity, torch.randn(shape, generator=generator), time_grid(self.passes(refinements)))
+        noise = torch.randn(shape, generator=generator).to(codes.device)
+        x = euler(velocity, noise, time_grid(self.passes(refinements)))
         tokens = self.nearest(x)
-        kept = self.estimate(self.codebook[tokens], torch.ones(codes.shape), codes, past, time)[1]
+        kept = self.estimate(self.codebook[tokens], torch.ones(codes.shape, device=codes.device), codes, past, time)[1]
         return tokens[:, 0], kept
 
     @torch.no_grad()

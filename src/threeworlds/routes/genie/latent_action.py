@@ -71,7 +71,7 @@ class LatentAction(nn.Module):
         copied = (now - after).square()
         metrics = {**self._signs(video, latent, error, copied), **use}
         if self.training:
-            metrics |= self.watch.look(metrics)
+            self.watch.look(metrics)
         if self.head is not None:
             loss = loss + self._named(metrics)
         return loss, metrics

@@ -116,6 +116,8 @@ class Genie(nn.Module):
         size = (3, self.spec.height, self.spec.width)
         if video.dim() != 5 or video.shape[2:] != size or video.shape[1] == 0:
             raise ValueError(f"frames {tuple(video.shape)}; needed: (b, k, {', '.join(map(str, size))}), k at least 1")
+        if not video.is_floating_point() or not video.isfinite().all():
+            raise ValueError("frames need float in [-1, 1]; these are whole numbers, or hold NaN or infinity")
         return video
 
     def _codes(self, context: Tensor, frames: int, action: Tensor | None) -> Tensor:
@@ -123,7 +125,8 @@ class Genie(nn.Module):
         if frames < 1:
             raise ValueError(f"{frames} new frames; at least 1")
         if action is None:
-            seen = self.actions.infer_codes(context) if given else torch.zeros(len(context), 0, dtype=torch.long)
+            first = context.new_zeros(len(context), 0, dtype=torch.long)
+            seen = self.actions.infer_codes(context) if given else first
             return self.told(F.pad(seen, (0, frames), value=self.dynamics.null))
         if action.is_floating_point() or action.shape != (len(context), given + frames):
             raise ValueError(
@@ -190,7 +193,8 @@ def watch_made(model: Genie, batch: Batch) -> None:
 
 def take_codebook(model: Genie) -> None:
     """What the tokenizer has learnt, for the dynamics to know where tokens lie."""
-    model.dynamics.take_codebook(model.tokenizer.codes(torch.arange(model.tokenizer.size)))
+    known = model.dynamics.codebook
+    model.dynamics.take_codebook(model.tokenizer.codes(torch.arange(len(known), device=known.device)))
 
 
 def tokens_and_codes(model: Genie, video: Tensor) -> dict[str, Tensor]:

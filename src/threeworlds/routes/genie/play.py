@@ -77,7 +77,7 @@ class MaskedPlayer:
             guided = dynamics.config.guidance != 1
             return dynamics.guided(given, self._logits(tokens, null)) if guided else given
 
-        tokens = fill(logits, (1, 1, count), passes, dynamics.mask, dynamics.config.temperature, generator)
+        tokens = fill(logits, (1, 1, count), passes, dynamics.mask, dynamics.config.temperature, generator, code.device)
         self._run(tokens, code, remember=True)
         self.time, self.seen = self.time + 1, self.seen + 1
         return tokens[:, 0]

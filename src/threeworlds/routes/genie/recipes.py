@@ -91,7 +91,7 @@ class DynamicsConfig:
     batch_size: int = 4  # a clip costs the same in small batches, and steps are what minutes are short of
     learning_rate: float = 1e-3
     refinements: int = 4  # masked, diffusion: passes a frame
-    temperature: float = 0.3  # masked, causal
+    temperature: float = 0.0  # masked, causal; 0: the likeliest token, which loses fewer bodies (docs/log.md)
     guidance: float = 1.0  # 1: none
 
 
@@ -121,7 +121,7 @@ def base() -> GenieConfig:
     return GenieConfig(
         tokenizer=TokenizerConfig(channels=(24, 48, 64), moving=20.0, share=0.25, batch_size=2),
         actions=LatentActionConfig(share=0.1),
-        dynamics=DynamicsConfig(layers=5, rehearsed=0.4, learning_rate=9e-4, refinements=6, temperature=0.0),
+        dynamics=DynamicsConfig(layers=5, rehearsed=0.4, learning_rate=9e-4, refinements=6),
     )
 
 

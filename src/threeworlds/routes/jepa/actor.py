@@ -7,12 +7,10 @@ episode, and descends the frozen critic's cost of where it gets. So it amortises
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from threeworlds.nn.adversary import frozen
 from threeworlds.nn.mlp import ResidualMLP
 from threeworlds.routes.jepa.critic import Critic, draw_pairs
 from threeworlds.routes.jepa.parts import Predictor
@@ -47,12 +45,6 @@ class ActorObjective(nn.Module):
             z = predictor(z, self.actor(z, goal))
             costs.append(critic(z, goal))
         return torch.stack(costs).mean(), {"gained": (begin - costs[-1]).mean().detach()}
-
-
-def frozen(module: nn.Module) -> Callable[..., Tensor]:
-    """The module as a function that lets gradients through and collects none."""
-    weights = {name: weight.detach() for name, weight in module.named_parameters()}
-    return lambda *inputs: functional_call(module, weights, inputs)
 
 
 def imagined_actions(actor: Actor, predictor: Predictor, z: Tensor, goal: Tensor, steps: int) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from threeworlds.routes.jepa.actor import frozen
 from threeworlds.routes.jepa.parts import ActionEmbedding, Predictor
 from threeworlds.routes.jepa.recipes import ExpectedConfig
 from threeworlds.types import ActionSpec, Batch
@@ -33,7 +32,12 @@ class ExpectedError(nn.Module):
         return log_error
 
     def surprise(self, error: Tensor, z: Tensor, ahead: Tensor, action: Tensor | None) -> Tensor:
-        """The squared error [...], over the expected one to the power that the recipe says."""
+        """The squared error [...], over the expected one to the power that the recipe says.
+
+        As it is where ``action`` is not told, though the world has some: no such errors were learnt.
+        """
+        if action is None and self.action.kind != "none":
+            return error
         return error * (-self.power * self(z, ahead, action)).exp()
 
 
@@ -42,13 +46,14 @@ class ExpectedObjective(nn.Module):
 
     def __init__(self, expected: ExpectedError, predictor: Predictor) -> None:
         super().__init__()
-        self.expected, self.predict = expected, frozen(predictor)
+        self.expected, self._frozen = expected, (predictor,)  # in a tuple: its weights are no part of this module
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         states = batch.cached["z"]
         z, after = states[:, :-1], states[:, 1:]
+        (predictor,) = self._frozen
         with torch.no_grad():
-            ahead = self.predict(z, batch.action)
+            ahead = predictor(z, batch.action)
             error = (ahead - after).square().mean(-1)
         log_error = self.expected(z, ahead, batch.action)
         loss = (error * (-log_error).exp() + log_error).mean() / 2

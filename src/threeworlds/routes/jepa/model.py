@@ -286,7 +286,11 @@ def stages(model: nn.Module) -> list[Stage]:
     """The world model; on its frozen states critic and actor; then, under a budget of its own, the decoder."""
     assert isinstance(model, Jepa)
     agent = agent_stages(model)
-    return [world_stage(model, 1 - sum(stage.share for stage in agent)), *agent, decoder_stage(model)]
+    return [
+        world_stage(model, 1 - sum(stage.share for stage in agent)),
+        *agent,
+        decoder_stage(model, cached=bool(agent)),
+    ]
 
 
 def world_stage(model: Jepa, share: float) -> Stage:
@@ -350,8 +354,8 @@ def _agent_stage(
     )
 
 
-def decoder_stage(model: Jepa) -> Stage:
-    """A window on frozen states."""
+def decoder_stage(model: Jepa, cached: bool) -> Stage:
+    """A window on frozen states; ``cached``: an earlier stage made them."""
     config = model.config.decoder
     return Stage(
         name="decoder",
@@ -360,7 +364,7 @@ def decoder_stage(model: Jepa) -> Stage:
         frames=config.frames,
         batch_size=config.batch_size,
         columns=("video", "z"),
-        cache=None if agent_stages(model) else lambda video: {"z": model.represent(video).z},  # the agent's
+        cache=None if cached else lambda video: {"z": model.represent(video).z},
         optim=Optim(learning_rate=config.learning_rate),
         helper=True,
     )

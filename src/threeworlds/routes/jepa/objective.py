@@ -166,7 +166,9 @@ def monitors(z: Tensor, predictor: Predictor, action: Tensor | None) -> dict[str
 class PracticeObjective(nn.Module):
     """One step ahead of frozen states, drawn by the root of its error: what seldom happens is learnt as well.
 
-    After prioritised replay (Schaul et al., arXiv 1511.05952, exponent 1/2), among the steps of each batch.
+    After prioritised replay (Schaul et al., arXiv 1511.05952, exponent 1/2), among the steps of each batch. Its last
+    weights are kept, not those that roll out best: it serves the next step, which surprise is measured by, and costs
+    some of the sixteenth (docs/log.md).
     """
 
     def __init__(self, config: PracticeConfig, predictor: Predictor, action_dropout: float) -> None:

@@ -19,6 +19,8 @@ def check_frames(name: str, frames: Tensor, spec: ClipSpec, *leading: str) -> No
             f"{name} {tuple(frames.shape)} of {_kind(frames)}: needs [{', '.join(leading)}, 3, h, w] of float in "
             f"[-1, 1], with frames of {size[1]} x {size[2]} pixels"
         )
+    if not frames.isfinite().all():
+        raise ValueError(f"{name} holds NaN or infinity: needs float in [-1, 1]")
 
 
 def check_actions(name: str, actions: Tensor, spec: ActionSpec, *leading: int) -> None:

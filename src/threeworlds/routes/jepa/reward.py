@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from threeworlds.nn.adversary import frozen
 from threeworlds.nn.mlp import ResidualMLP
-from threeworlds.routes.jepa.actor import frozen
 from threeworlds.routes.jepa.anticollapse import follow
 from threeworlds.routes.jepa.parts import Predictor
 from threeworlds.routes.jepa.recipes import RewardConfig

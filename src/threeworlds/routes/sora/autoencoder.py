@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from threeworlds.nn.adversary import judged
+from threeworlds.nn.adversary import frozen
 from threeworlds.nn.conv import FACTOR, Decoder, Encoder, check_size
 from threeworlds.nn.losses import moving_weight
 from threeworlds.nn.quantize import FSQ
@@ -185,7 +185,7 @@ class PatchCritic(nn.Sequential):
 
 def hinge(critic: nn.Module, true: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
     """What moves the maker alone, and what moves the critic alone (VQGAN, arXiv 2012.09841, with the hinge loss)."""
-    pleases = -judged(critic, made).mean()
+    pleases = -frozen(critic)(made).mean()
     tells = (torch.relu(1 - critic(true)) + torch.relu(1 + critic(made.detach()))).mean()
     return pleases, tells
 

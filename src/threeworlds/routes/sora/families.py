@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from threeworlds.flow.path import STRAIGHT, logit_normal
 from threeworlds.flow.solver import euler, time_grid
-from threeworlds.nn.adversary import judged, steepness
+from threeworlds.nn.adversary import frozen, steepness
 from threeworlds.nn.attention import grid_positions, rope_table
 from threeworlds.nn.spacetime import JointBlock
 from threeworlds.routes.sora.generator import time_features
@@ -234,7 +234,7 @@ class GAN(Head):
         made = self.generator(torch.randn(*x.shape[:2], self.config.noise, device=x.device), condition)
         fixed, critic = made.detach(), self.critic
         of_true, of_made = critic(x, condition), critic(fixed, condition)
-        pleases = F.softplus(of_true.detach() - judged(critic, made, condition)).mean()
+        pleases = F.softplus(of_true.detach() - frozen(critic)(made, condition)).mean()
         tells = F.softplus(of_made - of_true).mean()
         steep = steepness(critic, of_true, x, condition) + steepness(critic, of_made, fixed, condition)
         metrics = {"generator": pleases.detach(), "critic": tells.detach(), "steep": steep.detach()}

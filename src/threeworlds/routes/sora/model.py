@@ -42,6 +42,8 @@ class Sora(nn.Module):
     def generate(self, prompt: Prompt, *, seed: int) -> Imagined:
         """A clip of ``prompt.frames`` frames from words, first frames, both or neither."""
         start = perf_counter()
+        if prompt.video is not None and not (prompt.video.is_floating_point() and prompt.video.isfinite().all()):
+            raise ValueError("given frames need float in [-1, 1]; these are whole numbers, or hold NaN or infinity")
         batch = len(prompt.video) if prompt.video is not None else len(prompt.caption or ("",) * prompt.batch)
         given = self.autoencoder.encode(prompt.video) if prompt.video is not None else self._nothing(batch)
         captions = prompt.caption or ("",) * batch
@@ -86,7 +88,8 @@ class Sora(nn.Module):
         return flow_surprise(self.generator, self.autoencoder.encode(video))
 
     def _nothing(self, batch: int) -> Tensor:
-        return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid)
+        device = next(self.parameters()).device
+        return torch.zeros(batch, 0, self.autoencoder.channels, *self.autoencoder.grid, device=device)
 
     def _roll_out(self, latent: Tensor, frames: int, captions: Sequence[str], generator: torch.Generator) -> Tensor:
         """The given latents and what follows, ``frames`` in all."""
@@ -138,7 +141,10 @@ class Sora(nn.Module):
             first = draw(latent[:, :1], level[:, :1], steps or config.picture_steps or config.steps)
             if latent.shape[1] == 1:
                 return first
-            latent, level = torch.cat([first, latent[:, 1:]], dim=1), level.index_fill(1, torch.tensor([0]), 1.0)
+            latent, level = (
+                torch.cat([first, latent[:, 1:]], dim=1),
+                level.index_fill(1, torch.tensor([0], device=level.device), 1.0),
+            )
         return draw(latent, level, steps or config.steps)
 
     def _start(self, latent: Tensor, level: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:

@@ -201,7 +201,8 @@ def _nothing(model: Sora, batch: int, size: tuple[int, int] | None) -> Tensor:
     height, width = size or (model.spec.height, model.spec.width)
     check_size(model, height, width)
     factor = model.autoencoder.factor
-    return torch.zeros(batch, 0, model.autoencoder.channels, height // factor, width // factor)
+    device = next(model.parameters()).device
+    return torch.zeros(batch, 0, model.autoencoder.channels, height // factor, width // factor, device=device)
 
 
 def _size(video: Tensor) -> tuple[int, int]:
